@@ -1,0 +1,3 @@
+"""Switches on golden transcripts (`concur.testing.plugin`) for all tests."""
+
+pytest_plugins = ["concur.testing.plugin"]

@@ -1,0 +1,106 @@
+"""The application: its verbs, and what becomes of errors."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from concur.cli import compare, list, replay, simulate
+from concur.errors import BadInput
+
+UsageError: type[Exception] = next(
+    kind
+    for kind in typer.BadParameter.__mro__
+    if kind.__name__ == "UsageError" and issubclass(kind, Exception)
+)
+"""Typer brings click in its own package or as a dependency; this is the class in both."""
+
+INTERRUPTED = 130
+
+
+class Verbs(TyperGroup):
+    """Turns every error that a person can make into one line on stderr and a status."""
+
+    def list_commands(self, ctx: Any) -> "Any":
+        return self.commands.keys()  # in the order of this file
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            status = super().main(*args, **extra | {"standalone_mode": False})
+        except UsageError as error:
+            status = _refuse(_usage(error))
+        except BadInput as error:
+            status = _refuse(" ".join(str(error).split()))
+        except (KeyboardInterrupt, typer.Abort):
+            status = INTERRUPTED
+        if status == INTERRUPTED:
+            print("concur: stopped", file=sys.stderr)
+        if extra.get("standalone_mode", True):
+            sys.exit(status or 0)
+        return status
+
+
+app = typer.Typer(
+    cls=Verbs,
+    name="concur",
+    rich_markup_mode="rich",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="concur compare --network wan-5 --faults leader-crash --html report.html",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"concur {version('concur-consensus')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def concur(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Consensus protocols behind one small API: simulate, compare, check."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+app.command("list", epilog=list.EXAMPLES)(list.list_protocols)
+app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
+app.command("simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
+app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
+
+
+def main() -> None:
+    """Run the command line, and exit with its status."""
+    try:
+        app(prog_name="concur")
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """A reader that left, as `head` does, is no reason for a traceback at exit."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stdout = None
+
+
+def _refuse(line: str) -> int:
+    print(f"concur: {line}", file=sys.stderr)
+    return 2
+
+
+def _usage(error: Any) -> str:
+    text = " ".join(error.format_message().split())
+    path = error.ctx.command_path if error.ctx is not None else "concur"
+    return f"{text.rstrip('.')}, expected what {path} --help lists"

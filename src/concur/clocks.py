@@ -1,0 +1,125 @@
+"""Clocks as values: Lamport's, vector clocks, and wall time with an error bound.
+
+They are frozen, so a node holds one in a field and rebinds it; nothing here reads a real clock.
+
+Sources: L. Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System" (1978);
+F. Mattern, "Virtual Time and Global States of Distributed Systems" (1989); J. Corbett et al.,
+"Spanner: Google's Globally-Distributed Database" (OSDI 2012), section 3 (TrueTime).
+"""
+
+from typing import Self
+
+import msgspec
+
+
+class LamportClock(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """Lamport's clock: an event that may have caused another has the smaller clock.
+
+    Ordered by time and then by node, which is Lamport's total order. The converse does not hold:
+    a smaller clock does not mean "caused".
+    """
+
+    time: int = 0
+    node: str = ""
+
+    def tick(self) -> Self:
+        """The clock of this node's next local event or send (rule IR1)."""
+        return type(self)(self.time + 1, self.node)
+
+    def witness(self, other: "LamportClock | int") -> Self:
+        """The clock of receiving a message stamped `other` (rule IR2): later than both."""
+        seen = other if isinstance(other, int) else other.time
+        return type(self)(max(self.time, seen) + 1, self.node)
+
+
+class VectorClock(msgspec.Struct, frozen=True, array_like=True):
+    """How many events of each node are in an event's past, as sorted (node, count) pairs.
+
+    Counts are positive: a node that is absent has count 0, so that equal clocks are equal values.
+    Raises ValueError for entries that are unsorted, repeated or not positive.
+    """
+
+    entries: tuple[tuple[str, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        last = None
+        for node, count in self.entries:
+            if count <= 0 or (last is not None and node <= last):
+                raise ValueError(f"vector clock entries must be sorted and positive, not {node!r}")
+            last = node
+
+    def count(self, node: str) -> int:
+        """How many events of `node` this clock has seen."""
+        return next((count for known, count in self.entries if known == node), 0)
+
+    def tick(self, node: str) -> Self:
+        """The clock of the next event at `node`."""
+        return self.merge(type(self)(((node, self.count(node) + 1),)))
+
+    def merge(self, other: "VectorClock") -> Self:
+        """The least clock that has seen all that either has. A receiver merges, then ticks."""
+        if other.entries == self.entries:
+            return self
+        counts = dict(self.entries)
+        for node, count in other.entries:
+            counts[node] = max(count, counts.get(node, 0))
+        return type(self)(tuple(sorted(counts.items())))
+
+    def includes(self, other: "VectorClock") -> bool:
+        """Has seen everything that `other` has: equal to it or after it."""
+        counts = dict(self.entries)
+        return all(counts.get(node, 0) >= count for node, count in other.entries)
+
+    def happens_before(self, other: "VectorClock") -> bool:
+        """The event stamped `self` may have caused the one stamped `other`."""
+        return self.entries != other.entries and other.includes(self)
+
+    def concurrent(self, other: "VectorClock") -> bool:
+        """Neither may have caused the other, and they are not the same event."""
+        return not self.includes(other) and not other.includes(self)
+
+
+class Interval(msgspec.Struct, frozen=True, array_like=True):
+    """Wall time with an error bound, as TrueTime's `TT.now()`: the true time in nanoseconds is in
+    [earliest_ns, latest_ns], both included. Raises ValueError if earliest_ns > latest_ns."""
+
+    earliest_ns: int
+    latest_ns: int
+
+    def __post_init__(self) -> None:
+        if self.earliest_ns > self.latest_ns:
+            raise ValueError(
+                f"an interval cannot end at {self.latest_ns} before it starts at {self.earliest_ns}"
+            )
+
+    @classmethod
+    def around(cls, now_ns: int, error_ns: int) -> Self:
+        """A clock that shows `now_ns` and is off by at most `error_ns`."""
+        return cls(now_ns - error_ns, now_ns + error_ns)
+
+    @property
+    def width_ns(self) -> int:
+        return self.latest_ns - self.earliest_ns
+
+    def definitely_before(self, other: "Interval") -> bool:
+        """Whatever the true times are, this one's is smaller."""
+        return self.latest_ns < other.earliest_ns
+
+    def overlaps(self, other: "Interval") -> bool:
+        """The two share an instant, so their order is unknown."""
+        return self.earliest_ns <= other.latest_ns and other.earliest_ns <= self.latest_ns
+
+    def definitely_past(self, timestamp_ns: int) -> bool:
+        """`TT.after`: by now, every correct clock's true time is beyond `timestamp_ns`."""
+        return self.earliest_ns > timestamp_ns
+
+    def definitely_ahead(self, timestamp_ns: int) -> bool:
+        """`TT.before`: `timestamp_ns` has not come anywhere yet."""
+        return self.latest_ns < timestamp_ns
+
+    def commit_wait_ns(self, timestamp_ns: int) -> int:
+        """How long to wait, on a clock that does not drift, until `timestamp_ns` is definitely
+        past; 0 if it is. Spanner (section 4.1.2) picks `latest_ns` as the timestamp and waits this
+        long before it lets anybody see the commit. Look at the interval again after waiting: a
+        drifting clock may need more."""
+        return max(0, timestamp_ns - self.earliest_ns + 1)

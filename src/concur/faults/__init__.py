@@ -1,0 +1,1 @@
+"""One catalogue of faults, for the simulator, the model checker and real clusters."""

@@ -1,0 +1,30 @@
+"""What a checker answers."""
+
+from typing import Literal
+
+import msgspec
+
+Valid = bool | Literal["unknown"]
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of a checker.
+
+    `valid` is True, False or "unknown"; do not use it as a condition without comparing, since
+    "unknown" is a true string. `reason` is one line. `algorithm` names what decided, `operations`
+    counts what the history held, `steps` what a search tried (the same on every machine), and
+    `seconds` is wall time. `anomaly` says, line by line, what cannot be explained, if anything.
+    """
+
+    valid: Valid
+    reason: str
+    algorithm: str
+    operations: int
+    steps: int
+    seconds: float
+    anomaly: tuple[str, ...] = ()
+    consistency: str = "linearizable"
+
+    def __str__(self) -> str:
+        names = {True: "valid", False: "INVALID", "unknown": "unknown"}
+        return "\n".join((f"{names[self.valid]}: {self.reason}", *self.anomaly))

@@ -1,0 +1,144 @@
+"""Linearizability of a register whose reads tell which write they saw, in O(n log n).
+
+Problem: deciding whether reads and writes of one register are linearizable is NP-complete, but
+only because of values written twice. If every value that is read was written once, a read names
+its write, and all operations of one value, its *cluster*, must stand side by side in the order.
+
+Idea (Gibbons and Korach, "Testing shared memories", SIAM J. Computing 26(4), 1997, section 4):
+between the first return and the last call of a cluster the register certainly held its value.
+If that first return comes before that last call, the time between is the cluster's *forward zone*,
+otherwise the span from last call to first return is its *backward zone*, and one moment in it is
+enough. The history is linearizable iff no read returns before its write is called, forward zones
+are pairwise disjoint, and no backward zone lies inside a forward one.
+
+Here: the initial value counts as a write that returned before everything. A write without a
+known outcome returns never; unread, its zone reaches to infinity and lies inside no other. Values
+that nobody read may well be written twice: each such write is a cluster of its own. A read of a
+value with two writes makes the algorithm inapplicable, which is found here and never assumed.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from concur.histories.explain import describe, phrase
+from concur.histories.history import Operation
+from concur.histories.identity import identity
+from concur.histories.timeline import NEVER, Timeline
+
+INITIAL = -1
+"""Stands for the write of the initial value among positions of operations."""
+
+
+class Cluster:
+    """The operations of one value: who returned first, and who was called last."""
+
+    __slots__ = ("call", "ended", "finish", "started", "write")
+
+    def __init__(self, write: int, call: int, finish: int) -> None:
+        self.write = write  # position of the write
+        self.call = call  # last call in the cluster ...
+        self.started = write  # ... and whose it is
+        self.finish = finish  # first return in the cluster ...
+        self.ended = write  # ... and whose it is
+
+
+def zones(
+    operations: Sequence[Operation],
+    positions: Sequence[int],
+    timeline: Timeline,
+    read: str,
+    initial: Any,
+) -> list[str] | None:
+    """Judge one register: the operations at `positions`, which are reads (f is `read`) and writes.
+
+    Returns an explanation, empty if they are linearizable; None if the algorithm does not apply,
+    because a value that was read was written more than once. Failed operations and reads without
+    an outcome must have been left out. Costs O(n log n) for n positions.
+    """
+    calls, returns = timeline.calls, timeline.returns
+    clusters = [Cluster(INITIAL, -1, -1)]
+    of: dict[Any, Cluster | None] = {identity(initial): clusters[0]}  # None: written twice
+    reads = []
+    for position in positions:
+        op = operations[position]
+        if op.f == read:
+            reads.append(position)
+            continue
+        cluster = Cluster(position, calls[position], returns[position])
+        clusters.append(cluster)
+        value = identity(op.value)
+        of[value] = None if value in of else cluster
+    orphan = early = INITIAL
+    for position in reads:
+        value = identity(operations[position].result)
+        if value not in of:
+            orphan = position
+            continue
+        seen = of[value]
+        if seen is None:
+            return None
+        if calls[position] > seen.call:
+            seen.call, seen.started = calls[position], position
+        if returns[position] < seen.finish:
+            seen.finish, seen.ended = returns[position], position
+            if seen.write != INITIAL and returns[position] < calls[seen.write]:
+                early = position
+    if orphan != INITIAL:
+        text = phrase(operations[orphan].result)
+        return [describe(operations[orphan]), f"  but nothing ever wrote {text}"]
+    if early != INITIAL:
+        write = of[identity(operations[early].result)]
+        assert write is not None
+        return [
+            describe(operations[early]),
+            "  but it returned before that value's only write was called:",
+            describe(operations[write.write]),
+        ]
+    return _overlap(operations, clusters, initial)
+
+
+def _overlap(operations: Sequence[Operation], clusters: list[Cluster], initial: Any) -> list[str]:
+    forward = sorted((c for c in clusters if c.finish < c.call), key=lambda c: c.finish)
+    for first, second in pairwise(forward):
+        if second.finish < first.call:
+            return _contradiction(operations, first, second, initial)
+    starts = [cluster.finish for cluster in forward]
+    for cluster in clusters:
+        if cluster.call < cluster.finish < NEVER:  # a backward zone
+            around = bisect_right(starts, cluster.call) - 1
+            if around >= 0 and cluster.finish < forward[around].call:
+                return _contradiction(operations, forward[around], cluster, initial)
+    return []
+
+
+def _contradiction(
+    operations: Sequence[Operation], first: Cluster, second: Cluster, initial: Any
+) -> list[str]:
+    """Each cluster has an operation that ended before one of the other began."""
+
+    def value(cluster: Cluster) -> str:
+        written = initial if cluster.write == INITIAL else operations[cluster.write].value
+        return phrase(written)
+
+    def before(a: Cluster, b: Cluster) -> list[str]:
+        if a.ended == INITIAL:
+            return [f"{value(a)} came before {value(b)}: it was there from the beginning"]
+        return [
+            f"{value(a)} came before {value(b)}, since the first of these ended "
+            "before the second began:",
+            "  " + describe(operations[a.ended]),
+            "  " + describe(operations[b.started]),
+        ]
+
+    once = [
+        f"{value(c)} was there only once, "
+        + (
+            "at the beginning"
+            if c.write == INITIAL
+            else f"written by event {operations[c.write].index}"
+        )
+        for c in (first, second)
+    ]
+    return [*before(first, second), *before(second, first), *once]

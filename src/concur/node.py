@@ -1,0 +1,690 @@
+"""`Node`: a deterministic state machine with one door, `step(event, inputs) -> effects`.
+
+A node is a mutable shell with frozen contents: handlers rebind fields to immutable values and
+never edit a value in place, so a snapshot of a node is a tuple of references. Fields are declared
+by annotation; those declared with `durable(...)` survive a crash, because every step that rebinds
+one yields a `Persist`. Handlers are methods tagged with what triggers them, and note down effects
+with verbs (`send`, `set_timer`, `decide`, ...) that do nothing else.
+
+    class Acceptor(Node["Paxos"]):
+        promised: Ballot = durable((0, ""))
+
+        @on(Prepare, paper="section 2.2, phase 1(b)")
+        def promise(self, source: str, m: Prepare) -> None:
+            if m.ballot >= self.promised:
+                self.promised = m.ballot
+                self.send(source, Promise(m.ballot))
+
+CORE.md is the contract, rule by rule; the numbers in comments here are its.
+"""
+
+import inspect
+import typing
+from collections import deque
+from collections.abc import Callable
+from operator import attrgetter, is_
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+
+import msgspec
+
+from concur.effects import (
+    CancelTimer,
+    Change,
+    Complete,
+    Decide,
+    Deliver,
+    Effect,
+    Event,
+    Inputs,
+    Invoke,
+    LinkDown,
+    LinkUp,
+    Multicast,
+    Observe,
+    Outcome,
+    Persist,
+    SaveSnapshot,
+    Send,
+    SetTimer,
+    Snapshot,
+    SnapshotSaved,
+    Start,
+    Timer,
+    TimerName,
+    TurnEnd,
+    Value,
+    changes_of,
+    patch,
+)
+from concur.logs import Log
+from concur.messages import Command, Message, check_annotation, check_message, check_value
+from concur.parts.sessions import Sessions
+from concur.values import Map
+
+if TYPE_CHECKING:
+    from concur.base import Protocol
+
+P = TypeVar("P", bound="Protocol")
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+SECOND = 1_000_000_000
+STEP_CASCADE_MAX = 10_000
+"""Messages to oneself and events from children that one step may set off; past it, fail-stop."""
+
+
+def seconds(duration_s: float) -> int:
+    """A duration in seconds as integer nanoseconds, the unit of all times inside nodes."""
+    return round(duration_s * SECOND)
+
+
+class Trigger(msgspec.Struct, frozen=True):
+    """What a handler answers to, and where the paper says so."""
+
+    event: Any
+    paper: str
+
+
+def on(*triggers: Any, paper: str = "") -> Callable[[F], F]:
+    """Tag a method as the handler of message classes, events, timers or a child's effects.
+
+    `on(Prepare)` is called with (source, message); `on(Timer("retry"))` with what follows the name
+    in a keyed timer ("retry", ...); `on(Start)` and `on(SnapshotSaved)` with the event and its
+    index; `on(Invoke)` with (op, body); `on(LinkDown)` with the peer; `on(TurnEnd)` with nothing;
+    `on(Decide)`, `on(Complete)` and `on(Observe)`, which only children cause, with (child, effect).
+    """
+
+    def tag(method: F) -> F:
+        known = getattr(method, "triggers_", ())
+        method.triggers_ = (*known, *(Trigger(t, paper) for t in triggers))  # type: ignore[attr-defined]
+        return method
+
+    return tag
+
+
+class _Durable:
+    def __init__(self, default: Any) -> None:
+        self.default = default
+
+
+def durable(default: T) -> T:
+    """Declare a field that survives a crash, with the value that it has in a new node."""
+    return typing.cast(T, _Durable(default))
+
+
+def invariant(method: F) -> F:
+    """Tag a method `() -> bool` as a local property: a sentence that holds in every state."""
+    method.invariant_ = True  # type: ignore[attr-defined]
+    return method
+
+
+class Config(msgspec.Struct, frozen=True):
+    """Who is there: ids by role. `members` are the replicas that vote at the start."""
+
+    members: tuple[str, ...]
+    roles: tuple[tuple[str, tuple[str, ...]], ...]
+
+    def role(self, name: str) -> tuple[str, ...]:
+        return next((ids for role, ids in self.roles if role == name), ())
+
+    def below(self, path: str) -> "Config":
+        """The same places seen by children: every id with the child's path behind it."""
+        return Config(
+            tuple(f"{m}/{path}" for m in self.members),
+            tuple((role, tuple(f"{i}/{path}" for i in ids)) for role, ids in self.roles),
+        )
+
+
+_CHILD_EFFECTS = (Decide, Complete, Observe)
+_PLAIN_EVENTS = (Start, Invoke, TurnEnd, LinkDown, LinkUp, SnapshotSaved)
+
+
+class Node(Generic[P]):
+    """Base of all roles. See the module's docstring for what a subclass looks like."""
+
+    # What every node may use; machine, sessions and the count are volatile (8): a restart rebuilds
+    # them from the saved snapshot and the log.
+    machine_state: Any = None
+    sessions: Sessions = Sessions()
+    executed: int = 0
+    incarnation: int = 0
+    began: str = ""  # new, restart or wiped: how this incarnation began (19)
+
+    fields_: ClassVar[tuple[str, ...]] = ()
+    durable_: ClassVar[tuple[str, ...]] = ()
+    _declared: ClassVar[dict[str, bool]] = dict.fromkeys(
+        ("machine_state", "sessions", "executed", "incarnation", "began"), False
+    )
+    invariants_: ClassVar[tuple[str, ...]] = ()
+    unsafe_: ClassVar[frozenset[str]] = frozenset()  # set by concur.testing.unsafe only (6)
+    _messages: ClassVar[dict[type, Callable[..., None]]] = {}
+    _timers: ClassVar[dict[str, Callable[..., None]]] = {}
+    _events: ClassVar[dict[type, Callable[..., None]]] = {}
+    _from_child: ClassVar[dict[type, Callable[..., None]]] = {}
+    _get_durable: "ClassVar[staticmethod[[Any], tuple[Any, ...]]]"
+    _get_fields: "ClassVar[staticmethod[[Any], tuple[Any, ...]]]"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _collect_fields(cls)
+        _collect_handlers(cls)
+
+    def __init__(
+        self,
+        id: str,
+        params: P,
+        config: Config,
+        machine: Any = None,
+        *,
+        durable: "dict[tuple[str, str], Any] | None" = None,
+        parent: "Node[Any] | None" = None,
+    ) -> None:
+        """A node as it is before its `Start` event.
+
+        `durable` maps (path, field) to what a journal holds, for a restart, and (path, "") to the
+        snapshot that a node below saved; each takes its share when it is created.
+        """
+        self.id = id
+        self.params = params
+        self.config = config
+        self.machine = machine
+        self._parent = parent
+        self._root: Node[Any] = parent._root if parent is not None else self
+        self._path = id.partition("/")[2]
+        self._children: dict[str, Node[Any]] = {}
+        if parent is None:
+            self._out: list[Effect] = []
+            self._pending: deque[tuple[Node[Any], Any, Any]] = deque()
+            self._dropped: list[str] = []
+            self._image: Map[tuple[str, str], Any] = Map(durable or {})
+        else:
+            self._out, self._pending = self._root._out, self._root._pending
+        self._failed = False
+        self._inputs: Inputs = None if parent is None else parent._inputs  # type: ignore[assignment]
+        for field in self.fields_:
+            setattr(self, field, getattr(type(self), field))
+        if machine is not None:
+            self.machine_state = machine.initial()
+        image = self._root._image
+        share = [field for field in self.durable_ if (self._path, field) in image]
+        for field in share:
+            setattr(self, field, image[self._path, field])
+        self._root._image = image.without((self._path, field) for field in share)
+        self._restored = bool(share)
+        self._persisted = self._get_durable(self)
+        """The durable fields as of the last step: what the records persisted so far add up to."""
+
+    # --- the one door -------------------------------------------------------------------------
+
+    def step(self, event: Event, inputs: Inputs) -> list[Effect]:
+        """Handle one event: a pure function of state, event and the inputs that it reads.
+
+        Returns the effects in order; `Persist`, if any, is first. If it raises, the node has
+        failed: the driver discards it and nothing of the step is persisted or released (1).
+        """
+        if self._inputs is not inputs:
+            self.bind(inputs)
+        if type(event) is Deliver:
+            return self.deliver(event.source, event.message, event.path)
+        if self._failed:
+            raise RuntimeError(f"{self.id} failed in an earlier step and must not be used again")
+        try:
+            self._dispatch(event)
+            return self._effects()
+        except BaseException:
+            self._failed = True
+            raise
+
+    def deliver(self, source: str, message: Message, path: str = "") -> list[Effect]:
+        """`step(Deliver(source, message, path))` for a node already bound to its inputs."""
+        if self._failed:
+            raise RuntimeError(f"{self.id} failed in an earlier step and must not be used again")
+        try:
+            if path:
+                node = self._at(path)
+                if node is not None:
+                    node._handle(source, message)
+            else:
+                handler = self._messages.get(type(message))
+                if handler is not None:
+                    handler(self, source, message)
+                else:
+                    self._handle(source, message)
+            return self._effects()
+        except BaseException:
+            self._failed = True
+            raise
+
+    def _handle(self, source: str, message: Message) -> None:
+        handler = self._messages.get(type(message))
+        if handler is None:
+            self.observe("unhandled", type(message).__name__)
+        else:
+            handler(self, source, message)
+
+    def bind(self, inputs: Inputs) -> None:
+        """Say where time and chance come from; drivers that use `deliver` call it once."""
+        self._inputs = inputs
+        for child in self._children.values():
+            child.bind(inputs)
+
+    def _effects(self) -> list[Effect]:
+        """What the step that ends here has noted down and changed."""
+        if self._pending:
+            self._cascade()
+        effects = self._out[:]
+        self._out.clear()
+        changes: list[Change] = []
+        if self.durable_:
+            before, after = self._persisted, self._get_durable(self)
+            if not all(map(is_, before, after)):
+                changes = changes_of("", self.durable_, before, after)
+                self._persisted = after
+        if self._children or self._dropped:
+            changes += [Change(path, "", None) for path in self._dropped]
+            self._dropped.clear()
+            for path, node in self._below():
+                before, after = node._persisted, node._get_durable(node)
+                changes += changes_of(path, node.durable_, before, after)
+                node._persisted = after
+        if changes:
+            effects.insert(0, Persist(tuple(changes)))
+        return effects
+
+    def _cascade(self) -> None:
+        """Messages to oneself (15) and what children reported (16), within the same step."""
+        pending = self._pending
+        for _ in range(STEP_CASCADE_MAX):
+            if not pending:
+                return
+            node, source, what = pending.popleft()
+            if node is not self and self._at(node._path) is not node:
+                continue  # dropped meanwhile
+            if isinstance(what, Message):
+                node._handle(source, what)
+            else:
+                handler = node._from_child.get(type(what))
+                if handler is not None:
+                    handler(node, source, what)
+        if pending:
+            raise RuntimeError(f"{self.id}: over {STEP_CASCADE_MAX} messages to itself in a step")
+
+    def turn_end_due(self) -> bool:
+        """False only if a `TurnEnd` would change and say nothing here, so drivers may spare it."""
+        return True
+
+    def _dispatch(self, event: Event) -> None:
+        kind = type(event)
+        if kind is Invoke and Invoke in self._events:
+            self._events[Invoke](self, event.op, event.body)  # type: ignore[union-attr]
+            return
+        if kind is Timer:
+            node = self._at(event.path)  # type: ignore[union-attr]
+            name: Any = event.name  # type: ignore[union-attr]
+            if node is None:
+                return
+            if type(name) is tuple:
+                node._timers[name[0]](node, *name[1:])
+            else:
+                node._timers[name](node)
+            return
+        if kind is SnapshotSaved:
+            node = self._at(event.path)  # type: ignore[union-attr]
+            if node is not None and SnapshotSaved in node._events:
+                node._events[SnapshotSaved](node, event.index)  # type: ignore[union-attr]
+            return
+        handler = self._events.get(kind)
+        if kind is Start:
+            self.incarnation, self.began = event.incarnation, event.kind  # type: ignore[union-attr]
+            if handler is not None:
+                handler(self, event)
+        elif handler is not None:
+            handler(self, *_arguments(event))
+        elif kind is Invoke:
+            raise TypeError(f"{type(self).__name__} handles no Invoke, so nobody can ask it")
+        if kind in (TurnEnd, LinkDown, LinkUp):
+            for name, child in self._children.items():
+                if self._children.get(name) is not child:
+                    continue  # dropped by what an earlier one did
+                if kind is TurnEnd:
+                    child._dispatch(event)
+                else:  # children know their peers by addresses with their own path behind
+                    child._dispatch(kind(f"{event.peer}/{name}"))  # type: ignore[union-attr]
+
+    # --- verbs: they only note down -----------------------------------------------------------
+
+    def send(self, to: str, message: Message) -> None:
+        """Send to an address. A message to oneself is handled at the end of this step."""
+        if to == self.id:
+            self._pending.append((self, to, message))
+        else:
+            self._out.append(Send(to, message, self._path))
+
+    def multicast(self, group: str | tuple[str, ...], message: Message) -> None:
+        """Send to a role or to several addresses, at one sender's cost; never to oneself."""
+        self._out.append(Multicast(group, message, self._path))
+
+    def set_timer(self, name: TimerName, after_ns: int) -> None:
+        self._out.append(SetTimer(name, after_ns, self._path))
+
+    def cancel_timer(self, name: TimerName) -> None:
+        self._out.append(CancelTimer(name, self._path))
+
+    def save_snapshot(self, snapshot: Snapshot) -> None:
+        self._out.append(SaveSnapshot(snapshot, self._path))
+
+    def decide(self, slot: int, command: Command) -> None:
+        self._report(Decide(slot, command))
+
+    def observe(self, name: str, *values: Any) -> None:
+        self._report(Observe(name, values))
+
+    def complete(self, op: int, outcome: Outcome) -> None:
+        self._report(Complete(op, outcome))
+
+    def _report(self, effect: Decide | Observe | Complete) -> None:
+        if self._parent is None:
+            self._out.append(effect)
+        else:
+            self._pending.append((self._parent, self.id.rpartition("/")[2], effect))
+
+    # --- inputs -------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> int:
+        """Wall time, ns. Only for protocols tagged as needing synchronized clocks (11)."""
+        return self._inputs.now()
+
+    @property
+    def uptime(self) -> int:
+        """Monotonic ns since this incarnation began; what timers and leases use."""
+        return self._inputs.uptime()
+
+    def interval(self) -> tuple[int, int]:
+        """Wall time with its error bound: (earliest, latest), ns."""
+        return self._inputs.interval()
+
+    def jitter(self, low_s: float, high_s: float) -> int:
+        """A random duration between two bounds in seconds, as ns."""
+        return self._inputs.jitter(seconds(low_s), seconds(high_s))
+
+    def choose(self, options: tuple[T, ...]) -> T:
+        """One of several: a seeded draw in the simulator, a branch in the model checker."""
+        return options[self._inputs.choose(len(options))]
+
+    def peek(self, memory: str, address: Any) -> Any:
+        """Read the co-located memory `memory` directly, a recorded input (15)."""
+        return self._inputs.peek(memory, address)
+
+    # --- execution (7, 8, 10) -----------------------------------------------------------------
+
+    def execute(self, command: Command) -> bytes | None:
+        """Apply a chosen command, at most once for each (session, seq).
+
+        Returns the encoded result, which for a repeated command is the remembered one; None if
+        the session has expired or never was, so that nothing can be said, and in a child that has
+        no machine.
+        """
+        if self.machine is None:
+            self.executed += 1
+            return None
+        self.machine_state, self.sessions, result = self.sessions.execute(
+            self.machine, self.machine_state, command
+        )
+        self.executed += 1
+        return result
+
+    def query(self, body: bytes) -> bytes:
+        """The result of a read-only command on the executed prefix."""
+        _, result = self.machine.run(self.machine_state, body)
+        return typing.cast(bytes, result)
+
+    def capture(self, mark: tuple[int, str], members: tuple[str, ...]) -> Snapshot:
+        """A snapshot of what has been executed so far."""
+        machine = None if self.machine is None else self.machine.capture(self.machine_state)
+        return Snapshot(self.executed, mark, machine, self.sessions, members)
+
+    def install(self, snapshot: Snapshot) -> None:
+        """Take machine, sessions and the executed count from a snapshot."""
+        if self.machine is not None:
+            self.machine_state = self.machine.release(snapshot.machine)
+        self.sessions = snapshot.sessions
+        self.executed = snapshot.index
+
+    # --- children (16) ------------------------------------------------------------------------
+
+    def child(
+        self,
+        name: str,
+        role: "type[Node[Any]] | None" = None,
+        params: "Protocol | None" = None,
+        machine: Any = None,
+        kind: str = "",
+    ) -> "Node[Any]":
+        """The child called `name`; created, and started, if it is not there and `role` is given.
+
+        Without a machine of its own it only decides, and its parent executes. It starts as
+        `restart` if the journal knows it; otherwise as `wiped` in a node that was wiped, which
+        cannot know what the child promised (19), and else as `new`; `kind` overrules that.
+        """
+        known = self._children.get(name)
+        if known is not None:
+            return known
+        if role is None:
+            raise KeyError(f"{self.id} has no child {name!r}")
+        if not name or "/" in name:
+            raise ValueError(f"{self.id}: a child cannot be called {name!r}")
+        config = self.config.below(name)
+        node = role(f"{self.id}/{name}", params or self.params, config, machine, parent=self)
+        # In order of names, so that equal states go through their children in the same order.
+        self._children = dict(sorted({**self._children, name: node}.items()))
+        saved = self._root._image.get((node._path, ""))
+        self._root._image = self._root._image.discard((node._path, ""))
+        found = "restart" if node._restored or saved is not None else ""
+        other = "wiped" if self.began == "wiped" else "new"
+        node._dispatch(Start(kind or found or other, self.incarnation, saved))
+        return node
+
+    def drop(self, name: str) -> None:
+        """Remove a child, what it holds, and its durable fields.
+
+        It need not have been created since the last restart. Do not use its name again: messages
+        and timers of the one that was dropped may still be on their way.
+        """
+        path = f"{self._path}/{name}" if self._path else name
+        root = self._root
+        root._dropped.append(path)
+        self._children = {n: child for n, child in self._children.items() if n != name}
+        gone = [key for key in root._image if f"{key[0]}/".startswith(f"{path}/")]
+        root._image = root._image.without(gone)
+
+    def invoke(self, op: int, body: bytes) -> None:
+        """Ask this node, from its parent, to execute a command. Synchronous."""
+        self._dispatch(Invoke(op, body))
+
+    def _at(self, path: str) -> "Node[Any] | None":
+        node: Node[Any] | None = self
+        if path:
+            for name in path.split("/"):
+                node = node._children.get(name) if node is not None else None
+        return node
+
+    def _below(self) -> "list[tuple[str, Node[Any]]]":
+        found: list[tuple[str, Node[Any]]] = []
+        for child in self._children.values():
+            found.append((child._path, child))
+            found += child._below()
+        return found
+
+    # --- state --------------------------------------------------------------------------------
+
+    def snapshot(self) -> tuple[Any, ...]:
+        """The whole state as a tuple of references, hashable, comparable, free to take (3)."""
+        children = tuple(
+            (name, type(child), child.params, child.machine, child.snapshot())
+            for name, child in self._children.items()
+        )
+        return self._get_fields(self), children, self._image if self._parent is None else None
+
+    def restore(self, snapshot: tuple[Any, ...]) -> None:
+        """Go to a state taken by `snapshot` of a node with the same id and parameters."""
+        values, children, image = snapshot
+        for field, value in zip(self.fields_, values, strict=True):
+            setattr(self, field, value)
+        self._persisted = self._get_durable(self)
+        if self._parent is None:
+            self._out.clear()
+            self._pending.clear()
+            self._dropped.clear()
+            self._failed = False
+            self._image = Map()  # children made here take nothing from it
+        self._children = {}
+        for name, role, params, machine, below in children:
+            address = f"{self.id}/{name}"
+            child = role(address, params, self.config.below(name), machine, parent=self)
+            child.restore(below)
+            self._children[name] = child
+        if self._parent is None:
+            self._image = image
+
+    def clone(self) -> Self:
+        """An independent node in the same state."""
+        twin = type(self)(self.id, self.params, self.config, self.machine)
+        twin.restore(self.snapshot())
+        return twin
+
+    def persisted(self) -> dict[tuple[str, str], Any]:
+        """All durable fields by (path, field): what a journal of this node must add up to."""
+        return {key: value for key, value in self._image.items() if key[1]} | {
+            (node._path, field): getattr(node, field)
+            for _, node in [("", self), *self._below()]
+            for field in node.durable_
+        }
+
+    def state(self) -> dict[str, Any]:
+        """The fields by name, for people."""
+        return {field: getattr(self, field) for field in self.fields_}
+
+    @property
+    def wants_turn_end(self) -> bool:
+        return TurnEnd in self._events or any(c.wants_turn_end for c in self._children.values())
+
+    def broken_invariants(self) -> list[str]:
+        """The names of the local properties that do not hold in this state."""
+        return [name for name in self.invariants_ if not getattr(self, name)()]
+
+
+def _arguments(event: Event) -> tuple[Any, ...]:
+    return tuple(getattr(event, field) for field in event.__struct_fields__)
+
+
+# --- how a class becomes a node -----------------------------------------------------------------
+
+_PLAIN = (type(None), bool, int, str, bytes, tuple, float)
+
+
+def _collect_fields(cls: type[Node[Any]]) -> None:
+    """Find the fields that `cls` and the classes before it declare, mixins with them."""
+    fields: dict[str, bool] = {}
+    for base in reversed(cls.__mro__):
+        if "_declared" not in base.__dict__:
+            declared = _declared(base)
+            if base is cls or declared:
+                base._declared = declared  # type: ignore[attr-defined]
+        fields |= base.__dict__.get("_declared", {})
+    lasting = [name for name, is_durable in fields.items() if is_durable]
+    for name in fields:
+        check_value(getattr(cls, name), f"{cls.__name__}.{name}")
+    cls.fields_, cls.durable_ = tuple(fields), tuple(lasting)
+    # attrgetter yields a tuple only from two names on, hence the padding.
+    padding = ("fields_", "fields_")[len(lasting) :]
+    cls._get_durable = staticmethod(attrgetter(*lasting, *padding))
+    cls._get_fields = staticmethod(attrgetter(*fields))
+
+
+def _declared(cls: type) -> dict[str, bool]:
+    """The fields in a class's own body, and whether they are durable; unwraps their defaults."""
+    declared: dict[str, bool] = {}
+    annotations = {} if cls.__module__ in ("builtins", "typing") else inspect.get_annotations(cls)
+    for name, annotation in annotations.items():
+        where = f"{cls.__name__}.{name}"
+        if annotation is ClassVar or typing.get_origin(annotation) is ClassVar:
+            continue
+        if isinstance(annotation, str) and "ClassVar" in annotation:
+            continue
+        if name.startswith("_") or name.endswith("_"):
+            raise TypeError(f"{where}: a field's name neither begins nor ends with an underscore")
+        if name not in cls.__dict__:
+            raise TypeError(f"{where} needs a value to begin with")
+        check_annotation(annotation, where)
+        default = cls.__dict__[name]
+        declared[name] = isinstance(default, _Durable)
+        if isinstance(default, _Durable):
+            if isinstance(default.default, Map | Log) and default.default not in (Map(), Log()):
+                raise TypeError(f"{where}: a durable Map or Log begins empty")
+            setattr(cls, name, default.default)
+    for name, default in cls.__dict__.items():
+        if isinstance(default, _Durable):
+            raise TypeError(f"{cls.__name__}.{name}: a durable field needs a type annotation")
+    return declared
+
+
+def _collect_handlers(cls: type[Node[Any]]) -> None:
+    """Find which method answers to what. Tags stay with a name when a subclass overrides it.
+
+    A method that is tagged anew answers to its new triggers only; of two methods for one trigger
+    the one in the more derived class counts.
+    """
+    tags: dict[str, tuple[Trigger, ...]] = {}
+    owners: dict[Any, tuple[str, type]] = {}
+    invariants: set[str] = set()
+    for base in reversed(cls.__mro__):
+        for name, method in base.__dict__.items():
+            if hasattr(method, "invariant_"):
+                invariants.add(name)
+            if not hasattr(method, "triggers_"):
+                continue
+            tags[name] = method.triggers_
+            for trigger in method.triggers_:
+                key = _key(trigger.event)
+                if owners.get(key, ("", None))[1] is base:
+                    raise TypeError(
+                        f"{base.__name__}: {owners[key][0]} and {name} both answer to {key[1]}"
+                    )
+                owners[key] = name, base
+    tables: dict[str, dict[Any, Any]] = {"message": {}, "timer": {}, "event": {}, "child": {}}
+    for (kind, event), (name, _) in owners.items():
+        method = getattr(cls, name)
+        if method is not None and any(_key(t.event) == (kind, event) for t in tags[name]):
+            tables[kind][event] = method
+    cls._messages, cls._timers = tables["message"], tables["timer"]
+    cls._events, cls._from_child = tables["event"], tables["child"]
+    for message in cls._messages:
+        check_message(message)
+    cls.invariants_ = tuple(sorted(name for name in invariants if getattr(cls, name) is not None))
+
+
+def _key(event: Any) -> tuple[str, Any]:
+    if isinstance(event, Timer):
+        return "timer", event.name if isinstance(event.name, str) else event.name[0]
+    if isinstance(event, type) and issubclass(event, Message):
+        return "message", event
+    if event in _PLAIN_EVENTS:
+        return "event", event
+    if event in _CHILD_EFFECTS:
+        return "child", event
+    raise TypeError(f"on({event!r}): expected a message class, an event, Timer(name) or effect")
+
+
+__all__ = [
+    "Config",
+    "Node",
+    "Trigger",
+    "Value",
+    "check_value",
+    "durable",
+    "invariant",
+    "on",
+    "patch",
+    "seconds",
+]

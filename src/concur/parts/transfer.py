@@ -1,0 +1,250 @@
+"""Snapshots: taken every so often, and fetched from another replica by one that lags too far.
+
+A transfer is driven by its receiver, one chunk of `chunk_bytes_max` at a time. A snapshot's
+encoding is canonical, so replicas that took one at the same place in the log hold the same bytes,
+and a transfer can go on with another source where the first one stopped. What arrives is checked by
+a digest and decoded against its declared type; a bad one is thrown away and asked for elsewhere.
+"""
+
+from typing import TypeVar
+
+import msgspec
+
+from concur.effects import Snapshot, SnapshotSaved, Timer
+from concur.errors import BadInput
+from concur.logs import Mark
+from concur.messages import Message, decode, digest, encode
+from concur.node import Node, on, seconds
+from concur.parts.parameters import LogProtocol
+from concur.parts.sessions import Sessions
+
+L = TypeVar("L", bound=LogProtocol)
+
+SNAPSHOT_BYTES_MAX = 1 << 30
+"""A peer that announces a larger snapshot is not believed."""
+
+SILENT_MAX = 2
+"""Requests for a chunk that one source leaves unanswered before another one is asked."""
+
+
+class FetchSnapshot(Message, frozen=True):
+    """Send the chunk at `offset` of the snapshot at `index` and `mark`; of the newest at 0."""
+
+    index: int
+    mark: Mark
+    offset: int
+
+
+class SnapshotChunk(Message, frozen=True):
+    """Bytes `offset` and on of a snapshot of `total` bytes with that digest."""
+
+    index: int
+    mark: Mark
+    total: int
+    digest: bytes
+    offset: int
+    data: bytes
+
+
+class Outgoing(msgspec.Struct, frozen=True, array_like=True):
+    """A snapshot, encoded for receivers."""
+
+    index: int
+    mark: Mark
+    data: bytes
+    digest: bytes
+
+
+class Incoming(msgspec.Struct, frozen=True, array_like=True):
+    """A transfer under way: which snapshot (`total` 0 while not known), and what has arrived."""
+
+    source: str
+    index: int = 0
+    mark: Mark = (0, "")
+    total: int = 0
+    digest: bytes = b""
+    parts: tuple[bytes, ...] = ()
+    offset: int = 0
+    silent: int = 0
+    sources: int = 1
+
+    def same(self, m: SnapshotChunk) -> bool:
+        return (self.index, self.mark, self.total, self.digest) == (
+            m.index, m.mark, m.total, m.digest,
+        )  # fmt: skip
+
+
+class Snapshots(Node[L]):
+    """A protocol overrides `is_ahead`, `take_over` and `cut_log`, and calls `take_snapshot` when it
+    is time and `fetch_snapshot` when it must.
+
+    `saved` is the newest snapshot that is durable; `saving` are those on their way, oldest first.
+    """
+
+    saved: Snapshot | None = None
+    saving: tuple[Snapshot, ...] = ()
+    outgoing: Outgoing | None = None
+    incoming: Incoming | None = None
+
+    def is_ahead(self, index: int, mark: Mark) -> bool:
+        """Whether a snapshot there has something that this replica has not executed."""
+        raise NotImplementedError
+
+    def take_over(self, snapshot: Snapshot) -> None:
+        """A fetched snapshot has been installed and is being saved: adapt to it."""
+        raise NotImplementedError
+
+    def cut_log(self, snapshot: Snapshot) -> None:
+        """`snapshot` is durable: what it covers may be forgotten."""
+        raise NotImplementedError
+
+    # --- taking them -----------------------------------------------------------------------------
+
+    def take_snapshot(self, mark: Mark) -> None:
+        """Save what has been executed, unless a save is still under way."""
+        if not self.saving:
+            snapshot = self.capture(mark, self.config.members)
+            self.saving = (snapshot,)
+            self.save_snapshot(snapshot)
+
+    @on(SnapshotSaved)
+    def snapshot_is_durable(self, index: int) -> None:
+        for at, snapshot in enumerate(self.saving):
+            if snapshot.index == index:
+                self.saving = self.saving[at + 1 :]
+                self.saved = snapshot
+                self.cut_log(snapshot)
+                return
+
+    def load_saved(self, snapshot: Snapshot | None) -> None:
+        """At `Start`: begin from what the disk holds."""
+        if snapshot is not None:
+            self.install(snapshot)
+            self.saved = snapshot
+
+    # --- sending them ----------------------------------------------------------------------------
+
+    @on(FetchSnapshot)
+    def send_chunk(self, source: str, m: FetchSnapshot) -> None:
+        out = self.outgoing
+        offset = m.offset
+        if out is None or (out.index, out.mark) != (m.index, m.mark):
+            saved = self.saved
+            if saved is None:
+                return
+            if out is None or (out.index, out.mark) != (saved.index, saved.mark):
+                data = self._encode(saved)
+                out = self.outgoing = Outgoing(saved.index, saved.mark, data, digest(data))
+            if (out.index, out.mark) != (m.index, m.mark):
+                offset = 0  # not what was asked for, but all there is
+        if 0 <= offset < len(out.data):
+            chunk = out.data[offset : offset + self.params.chunk_bytes_max]
+            self.send(
+                source,
+                SnapshotChunk(out.index, out.mark, len(out.data), out.digest, offset, chunk),
+            )
+
+    def offer_snapshot(self, to: str) -> None:
+        """The first chunk, to one who asked for what has been cut away; it will ask for more."""
+        self.send_chunk(to, FetchSnapshot(0, (0, ""), 0))
+
+    def _encode(self, snapshot: Snapshot) -> bytes:
+        machine = self.machine.snapshot(self.machine.release(snapshot.machine))
+        return encode((snapshot.index, snapshot.mark, machine, snapshot.sessions, snapshot.members))
+
+    def _decode(self, data: bytes) -> Snapshot:
+        """Raises BadInput for whatever is wrong with `data`."""
+        kind = tuple[int, Mark, bytes, Sessions, tuple[str, ...]]
+        index, mark, machine, sessions, members = decode(data, kind)
+        try:
+            state = self.machine.capture(self.machine.restore(machine))
+        except Exception as error:  # a machine is the user's: it may raise anything on bad bytes
+            raise BadInput(f"snapshot {index}: the machine refused it: {error}") from None
+        return Snapshot(index, mark, state, sessions, members)
+
+    # --- receiving them --------------------------------------------------------------------------
+
+    def fetch_snapshot(self, source: str) -> None:
+        """Ask `source` for its newest snapshot, unless a transfer is under way."""
+        if self.incoming is None:
+            self.incoming = Incoming(source)
+            self._ask()
+
+    def _ask(self) -> None:
+        incoming = self.incoming
+        assert incoming is not None
+        self.send(incoming.source, FetchSnapshot(incoming.index, incoming.mark, incoming.offset))
+        self.set_timer("transfer", seconds(self.params.retry_s))
+
+    @on(Timer("transfer"))
+    def transfer_stalled(self) -> None:
+        """Ask again; after a while, another replica, which may hold the same snapshot."""
+        incoming = self.incoming
+        if incoming is None:
+            return
+        others = [m for m in self.config.members if m != self.id]
+        gone = incoming.total and not self.is_ahead(incoming.index, incoming.mark)
+        if gone or not others or incoming.sources > len(others):
+            self.incoming = None
+            return
+        if incoming.silent < SILENT_MAX:
+            self.incoming = msgspec.structs.replace(incoming, silent=incoming.silent + 1)
+        else:
+            self._turn_to_another(incoming)
+        self._ask()
+
+    def _turn_to_another(self, incoming: Incoming) -> None:
+        others = [m for m in self.config.members if m != self.id]
+        at = others.index(incoming.source) if incoming.source in others else -1
+        self.incoming = msgspec.structs.replace(
+            incoming, source=others[(at + 1) % len(others)], silent=0, sources=incoming.sources + 1
+        )
+
+    @on(SnapshotChunk)
+    def take_chunk(self, source: str, m: SnapshotChunk) -> None:
+        if not 0 < m.total <= SNAPSHOT_BYTES_MAX or not m.data or m.offset < 0:
+            return
+        incoming = self.incoming
+        if not self.is_ahead(m.index, m.mark) or source not in self.config.members:
+            return
+        if incoming is None:
+            incoming = Incoming(source)
+        elif incoming.source != source:
+            return
+        if not incoming.same(m):  # another snapshot than before: begin with its first chunk
+            incoming = Incoming(
+                source, m.index, m.mark, m.total, m.digest, sources=incoming.sources
+            )
+        if m.offset == incoming.offset and m.offset + len(m.data) <= m.total:
+            incoming = msgspec.structs.replace(
+                incoming, parts=(*incoming.parts, m.data), offset=m.offset + len(m.data), silent=0
+            )
+        elif incoming is self.incoming:
+            return  # doubled or late; the next one has been asked for
+        self.incoming = incoming
+        if incoming.offset < incoming.total:
+            self._ask()
+        else:
+            self._finish_transfer(incoming)
+
+    def _finish_transfer(self, incoming: Incoming) -> None:
+        data = b"".join(incoming.parts)
+        try:
+            if digest(data) != incoming.digest:
+                raise BadInput(f"snapshot {incoming.index} from {incoming.source}: wrong digest")
+            snapshot = self._decode(data)
+            if (snapshot.index, snapshot.mark) != (incoming.index, incoming.mark):
+                raise BadInput(f"snapshot {incoming.index} holds another, {snapshot.index}")
+        except BadInput:
+            self.observe("snapshot_refused", incoming.index)
+            self.incoming = Incoming(incoming.source, sources=incoming.sources)
+            self._turn_to_another(self.incoming)
+            self._ask()
+            return
+        self.incoming = None
+        self.cancel_timer("transfer")
+        self.install(snapshot)
+        self.saving = (*self.saving, snapshot)
+        self.save_snapshot(snapshot)
+        self.observe("snapshot_installed", snapshot.index)
+        self.take_over(snapshot)

@@ -1,0 +1,1 @@
+"""Figures: charts as SVG, and the HTML report of a comparison (`concur.plot.report`)."""

@@ -1,0 +1,1 @@
+"""Scores: metrics by name (`concur.score.metrics`), protocols side by side (`.compare`)."""

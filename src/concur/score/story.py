@@ -1,0 +1,124 @@
+"""One story of faults for all protocols of a comparison.
+
+For each seed the schedule is drawn once, for as many replicas and clients as were asked for, and
+every protocol goes through it: otherwise a protocol could look better by having had it easier. What
+hits "the leader" is resolved when it happens. A protocol that lacks a host (the unreplicated server
+has one only) is spared what would have hit that host; one that cannot lose a disk keeps its disk.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from concur.base import Protocol, Tags
+from concur.faults.base import Fault
+from concur.faults.catalogue import Partition, without_hosts
+from concur.faults.schedule import Schedule, schedule
+
+
+class _Members(NamedTuple):
+    members: tuple[str, ...]
+
+
+class _Scene:
+    """What drawing a schedule needs to know: who takes part."""
+
+    def __init__(self, protocol: Protocol, replicas: int, clients: int) -> None:
+        self.protocol = protocol
+        self.replica_hosts = tuple(f"r{i + 1}" for i in range(replicas))
+        self.clients = tuple(f"c{i + 1}" for i in range(clients))
+        self.config = _Members(self.replica_hosts)
+
+    def all_hosts(self) -> tuple[str, ...]:
+        return (*self.replica_hosts, *self.clients)
+
+
+def story(
+    faults: "str | Schedule",
+    protocols: Sequence[Protocol],
+    *,
+    seed: int,
+    replicas: int,
+    clients: int,
+    seconds: float,
+) -> Schedule:
+    """The schedule that all of `protocols` go through. Raises BadInput.
+
+    Only what every protocol that survives crashes can have is drawn.
+    """
+    able = [p for p in protocols if p.tags.crash_tolerant] or list(protocols)
+    weakest = min(able, key=lambda p: p.crash_tolerance(replicas))
+    scene = _Scene(weakest, replicas, clients)
+    return schedule(faults, seed=seed, world=scene, seconds=seconds, tags=_common(able))
+
+
+def _common(protocols: Sequence[Protocol]) -> Tags:
+    """What all of them can take."""
+    tags = [p.tags for p in protocols]
+    return Tags(
+        leader=True,
+        durable=all(t.durable for t in tags),
+        recovers_wiped=all(t.recovers_wiped for t in tags),
+        needs=tuple(sorted({need for t in tags for need in t.needs})),
+        tolerates=tuple(
+            what for what in tags[0].tolerates if all(what in t.tolerates for t in tags)
+        ),
+    )
+
+
+def fitted(told: Schedule, protocol: Protocol, *, replicas: int, clients: int) -> Schedule:
+    """The same story for the hosts that a protocol has."""
+    scene = _Scene(protocol, replicas, clients)
+    gone = set(scene.all_hosts()) - hosts(protocol, replicas, clients)
+    if not gone:
+        return told
+    kept = [found for fault in told.faults if (found := without_hosts(fault, gone)) is not None]
+    core = tuple(host for host in told.core if host not in gone)
+    if told.core and set(scene.replica_hosts) - gone - set(core):
+        core = ()  # it has no replica to spare for ever
+    return msgspec.structs.replace(told, faults=tuple(kept), core=core)
+
+
+def hosts(protocol: Protocol, replicas: int, clients: int) -> set[str]:
+    """The names of a protocol's hosts: those of the first node on each."""
+    counts = {"replicas": replicas, "clients": clients}
+    return {
+        f"{role.prefix}{i + 1}"
+        for role in protocol.roles()
+        if not role.beside
+        for i in range(role.count if isinstance(role.count, int) else counts[role.count])
+    }
+
+
+def shown(told: Schedule) -> "list[Shown]":
+    """The faults of a story as a timeline draws them, in order of time."""
+    return [
+        Shown(
+            from_s=fault.at_s,
+            to_s=min(fault.at_s + fault.for_s, told.heal_at_s) if fault.for_s else told.heal_at_s,
+            what=in_words(fault),
+        )
+        for fault in sorted(told.faults, key=lambda fault: fault.at_s)
+    ]
+
+
+def in_words(fault: Fault) -> str:
+    """A fault as text that stays short however many clients it divides."""
+    if not isinstance(fault, Partition):
+        return str(fault)
+    sides = []
+    for group in fault.groups:
+        clients = sum(host.startswith("c") for host in group)
+        named = [host for host in group if not host.startswith("c")]
+        named += [f"{clients} client{'s'[: clients != 1]}"] if clients else []
+        sides.append(" ".join(named))
+    return f"partition {' | '.join(sides)}"
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A fault in words, from when to when in seconds of the run."""
+
+    from_s: float
+    to_s: float
+    what: str

@@ -1,0 +1,210 @@
+"""`check_protocol`: is this protocol fit to be run, compared and trusted? For anybody's protocol.
+
+Each check is a function whose name is the sentence that it checks. It raises an AssertionError that
+says what is wrong, where, and how to mend it, or skips itself where the protocol's tags say that it
+does not apply. In a test suite, one test for each check:
+
+    @parametrize_with_checks([MyProtocol(), MyProtocol(batch_max=1)])
+    def test_my_protocol(protocol, check):
+        check(protocol)
+"""
+
+import warnings
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from concur.base import Protocol
+from concur.errors import BadInput
+from concur.testing.crashes import crashes_after_every_record_keep_the_properties
+from concur.testing.descriptions import (
+    description_says_what_it_is,
+    imports_bring_in_no_hidden_inputs,
+    messages_are_declared_right,
+    parameters_are_stored_as_given,
+    parameters_declare_their_constraints,
+    parameters_round_trip,
+    roles_are_well_formed,
+    wrong_parameters_are_refused,
+)
+from concur.testing.hash_seeds import runs_are_the_same_under_two_hash_seeds
+from concur.testing.runs import (
+    duplication_is_tolerated,
+    every_machine_stays_linearizable,
+    loss_is_tolerated,
+    reordering_is_tolerated,
+    states_and_messages_stay_bounded,
+    wiped_replicas_recover,
+)
+from concur.testing.subject import CheckFailed, Inapplicable, Subject
+from concur.testing.walks import (
+    commands_complete_after_healing,
+    every_message_is_handled,
+    every_operation_ends_exactly_once,
+    fields_hold_only_values,
+    histories_of_walks_are_linearizable,
+    invariants_hold_in_every_state,
+    messages_survive_the_codec,
+    no_step_raises,
+    nodes_agree,
+    only_what_clients_asked_is_decided,
+    records_add_up_to_the_durable_fields,
+    states_survive_snapshot_and_restore,
+    steps_depend_on_state_event_and_inputs_alone,
+    values_are_never_edited_in_place,
+)
+
+Check = Callable[[Subject], None]
+
+OF_THE_DESCRIPTION: tuple[Check, ...] = (
+    parameters_are_stored_as_given,
+    parameters_round_trip,
+    parameters_declare_their_constraints,
+    wrong_parameters_are_refused,
+    description_says_what_it_is,
+    roles_are_well_formed,
+    messages_are_declared_right,
+    imports_bring_in_no_hidden_inputs,
+)
+"""What must be right before anything can run."""
+
+OF_STEPS: tuple[Check, ...] = (
+    no_step_raises,
+    fields_hold_only_values,
+    values_are_never_edited_in_place,
+    states_survive_snapshot_and_restore,
+    steps_depend_on_state_event_and_inputs_alone,
+    runs_are_the_same_under_two_hash_seeds,
+    records_add_up_to_the_durable_fields,
+    messages_survive_the_codec,
+    every_message_is_handled,
+)
+
+OF_BEHAVIOUR: tuple[Check, ...] = (
+    nodes_agree,
+    only_what_clients_asked_is_decided,
+    every_operation_ends_exactly_once,
+    invariants_hold_in_every_state,
+    histories_of_walks_are_linearizable,
+    commands_complete_after_healing,
+    crashes_after_every_record_keep_the_properties,
+    loss_is_tolerated,
+    duplication_is_tolerated,
+    reordering_is_tolerated,
+    every_machine_stays_linearizable,
+    wiped_replicas_recover,
+    states_and_messages_stay_bounded,
+)
+
+CHECKS: tuple[Check, ...] = (*OF_THE_DESCRIPTION, *OF_STEPS, *OF_BEHAVIOUR)
+
+
+class CheckSkipped(UserWarning):
+    """A check does not apply to a protocol."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What `check_protocol` did: names of the checks that passed, and why others were skipped.
+
+    `unreached` are handlers of messages that no watched walk has reached: tests of your own should.
+    """
+
+    passed: tuple[str, ...]
+    skipped: dict[str, str]
+    unreached: tuple[str, ...]
+
+
+def check_protocol(
+    protocol: Protocol | type[Protocol],
+    *,
+    effort: float = 1.0,
+    only: Iterable[str] = (),
+) -> Report:
+    """Run every check; raise CheckFailed, an AssertionError, that lists all that failed.
+
+    `protocol` is a description or its class, which stands for its defaults. `effort` scales how
+    many walks, crash points and runs are tried: with 1 Multi-Paxos takes about half a minute of one
+    core, 0.2 is for trying things out. `only` names the checks to run. What does not apply, by the
+    protocol's tags, is warned of and listed in the report. Raises BadInput for an unknown check.
+    """
+    subject = Subject(_described(protocol), effort)
+    names = set(only)
+    unknown = names - {check.__name__ for check in CHECKS}
+    if unknown:
+        listed = ", ".join(check.__name__ for check in CHECKS)
+        raise BadInput(f"check {min(unknown)!r}: unknown, expected some of {listed}")
+    passed: list[str] = []
+    skipped: dict[str, str] = {}
+    failures: list[str] = []
+    for group in (OF_THE_DESCRIPTION, (*OF_STEPS, *OF_BEHAVIOUR)):
+        for check in group:
+            name = check.__name__
+            if names and name not in names:
+                continue
+            try:
+                check(subject)
+            except Inapplicable as why:
+                skipped[name] = str(why)
+                warnings.warn(f"{subject.name}: {name}: {why}", CheckSkipped, stacklevel=2)
+            except AssertionError as failed:
+                failures.append(f"{name}\n  {failed}")
+            else:
+                passed.append(name)
+        if failures:
+            break  # a description that is wrong fails in all sorts of ways when it runs
+    if failures:
+        raise CheckFailed(f"{len(failures)} of {len(CHECKS)} checks\n" + "\n".join(failures))
+    return Report(tuple(passed), skipped, _unreached(subject) if not names else ())
+
+
+def parametrize_with_checks(
+    protocols: Iterable[Protocol | type[Protocol]], *, effort: float = 1.0
+) -> Any:
+    """A pytest decorator: the test gets each `protocol` with each `check(protocol)`.
+
+    Ids are the protocol's repr and the check's name. A check that does not apply skips its test.
+    """
+    import pytest
+
+    pairs = []
+    for given in protocols:
+        protocol = _described(given)
+        for check in CHECKS:
+            name = f"{protocol!r}-{check.__name__}"
+            pairs.append(pytest.param(protocol, _applied(check, effort), id=name))
+    return pytest.mark.parametrize(("protocol", "check"), pairs)
+
+
+def _applied(check: Check, effort: float) -> Callable[[Protocol], None]:
+    def apply(protocol: Protocol) -> None:
+        check(_subject(protocol, effort))
+
+    apply.__name__ = apply.__qualname__ = check.__name__
+    apply.__doc__ = check.__doc__
+    return apply
+
+
+@lru_cache(maxsize=4)
+def _subject(protocol: Protocol, effort: float) -> Subject:
+    """One for each protocol, so that its walks are done once for all checks."""
+    return Subject(protocol, effort)
+
+
+def _described(protocol: Protocol | type[Protocol]) -> Protocol:
+    if isinstance(protocol, type) and issubclass(protocol, Protocol):
+        return protocol()
+    if isinstance(protocol, Protocol):
+        return protocol
+    raise BadInput(f"protocol: {protocol!r}, expected a Protocol or a subclass of it")
+
+
+def _unreached(subject: Subject) -> tuple[str, ...]:
+    handled = subject.laboratory().handled
+    return tuple(
+        f"{role.node.__name__} on {kind.__name__}"
+        for role in subject.protocol.roles()
+        for kind in sorted(role.node._messages, key=lambda kind: kind.__name__)
+        if (role.node.__name__, kind.__name__) not in handled
+    )
