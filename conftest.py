@@ -1,3 +1,3 @@
-"""Switches on golden transcripts (`concur.testing.plugin`) for all tests."""
+"""Switches on golden transcripts for all tests, and pytest's own tools for testing a plugin."""
 
-pytest_plugins = ["concur.testing.plugin"]
+pytest_plugins = ["concur.testing.plugin", "pytester"]

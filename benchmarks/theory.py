@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.2, help="virtual seconds of each run")
     arguments = parser.parse_args()
     canary.show()
-    bound = throughput(Unreplicated(batch_max=1), 1, arguments.clients, arguments.seconds)
+    bound = throughput(Unreplicated(), 1, arguments.clients, arguments.seconds)
     base = bound.metrics_["throughput"]
     print(f"unreplicated: {base:,.0f}/s; closed form {1e9 / 4_000:,.0f}/s")
     print(" N  batch   commands/s  relative  closed form    error")
@@ -49,9 +49,9 @@ def main() -> None:
                 MultiPaxos(batch_max=batch), replicas, arguments.clients, arguments.seconds
             )
             rate = run.metrics_["throughput"]
-            size = run.coverage_.get("commands in batches", 0) / max(
-                run.coverage_.get("batches", 0), 1
-            )
+            leader = run.world_.places["r1"].node
+            assert leader is not None
+            size = leader.executed / leader.committed  # commands for each slot
             expected = 2 / (2 + 2 * (replicas - 1) / max(size, 1))
             error = rate / base / expected - 1
             print(

@@ -1,7 +1,7 @@
 """Primary-backup: one replica orders the commands, and waits until a majority holds each.
 
-The first replica is the primary. It appends a command to its log and sends it to the backups; when a
-majority holds it, it is committed: the primary executes it and answers the client. A primary that
+The first replica is the primary. It appends a command to its log and sends it to the backups; when
+a majority holds it, it is committed: the primary executes it and answers the client. A primary that
 crashed goes on when it is back; nobody takes its place, which is what makes this small.
 
 A majority is more than needed for that. It is what would let a backup take over safely, and the
@@ -18,7 +18,7 @@ from concur.parts.parameters import LogProtocol
 
 
 class Append(Message, frozen=True):
-    """Primary -> backup: the commands after index `after`. Up to `committed`, a majority has them."""
+    """Primary -> backup: the commands after index `after`; up to `committed` they are decided."""
 
     after: int
     commands: tuple[Command, ...]

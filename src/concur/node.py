@@ -360,8 +360,14 @@ class Node(Generic[P]):
         else:
             self._out.append(Send(to, message, self._path))
 
+    def broadcast(self, to: tuple[str, ...], message: Message) -> None:
+        """Send to each of several addresses: a message, and a sender's cost, for every one."""
+        for address in to:
+            self.send(address, message)
+
     def multicast(self, group: str | tuple[str, ...], message: Message) -> None:
-        """Send to a role or to several addresses, at one sender's cost; never to oneself."""
+        """Send to a role or to several addresses at one sender's cost, which takes a network that
+        multicasts (17); never to oneself."""
         self._out.append(Multicast(group, message, self._path))
 
     def set_timer(self, name: TimerName, after_ns: int) -> None:

@@ -162,7 +162,7 @@ def test_what_was_answered_survives_crashes_blackouts_and_torn_writes() -> None:
     )
     assert simulation.coverage_["torn writes"] == 2
     assert simulation.coverage_["lost unsynced records"] >= 2
-    assert simulation.coverage_["operations: ok"] > 200
+    assert simulation.coverage_["operations: ok"] > 100
 
 
 def test_a_torn_write_waits_for_a_sync_and_a_restart_takes_it_back() -> None:
@@ -202,11 +202,12 @@ def test_slowness_adds_up_and_is_taken_back() -> None:
 
 
 def test_nobody_knows_what_came_of_a_crashed_clients_command() -> None:
-    # c2 asks all the time, so a crash finds it with a command open.
-    simulation = run(ClientCrash(at_s=1, for_s=1, host="c2"))
-    assert simulation.coverage_["client crashes"] == 1
-    assert simulation.coverage_["client restarts"] == 1
-    assert simulation.coverage_["operations: info"] == 1
+    # c2 waits for answers much of the time, so some of these find it with a command open.
+    crashes = [ClientCrash(at_s=0.5 + i / 10, for_s=0.05, host="c2") for i in range(20)]
+    simulation = run(*crashes)
+    assert simulation.coverage_["client crashes"] == 20
+    assert simulation.coverage_["client restarts"] == 20
+    assert 0 < simulation.coverage_["operations: info"] <= 20
     assert "restarts" not in simulation.coverage_
 
 
@@ -237,6 +238,7 @@ def test_a_wipe_takes_disk_and_snapshot() -> None:
     simulation = run(protocol=Solo())
     stage = simulation.world_
     place = stage.places["r1"]
+    place.settle()
     assert place.image
     stage.crash("r1", wiped=True)
     assert not place.image
@@ -320,7 +322,7 @@ def both(*pairs: tuple[str, str]) -> set[tuple[str, str]]:
         ),
         (OneWayPartition(at_s=0, sources=("r1",), targets=("r2",)), {("r1", "r2")}),
     ],
-    ids=str,
+    ids=lambda value: "" if isinstance(value, set | frozenset) else str(value),
 )
 def test_what_a_partition_cuts_it_restores(fault: Fault, expected: set[tuple[str, str]]) -> None:
     stage = world()

@@ -34,8 +34,9 @@ CATALOGUE = {"importlib", "inspect", "pkgutil"}  # what all_protocols() finds pr
 # A machine's apply has no inputs but state and command; check_machine, which looks for others, may.
 IMPURE = {"asyncio", "datetime", "random", "secrets", "socket", "time", "uuid"}
 CHECKS_MACHINES = {"concur.machines.check", "concur.machines.probe"}
-# Never on a wire or a disk. check_machine hands the machine to a child process of its own.
-PICKLES = CHECKS_MACHINES
+# Never on a wire or a disk. check_machine and check_protocol hand what they check to processes
+# of their own, and check that a protocol survives it.
+PICKLES = CHECKS_MACHINES | {"concur.testing.descriptions", "concur.testing.hash_seeds"}
 
 # The simplest core modules: they know nothing of nodes and protocols.
 VALUES = (

@@ -25,6 +25,13 @@ class Verbs(TyperGroup):
     def list_commands(self, ctx: Any) -> "Any":
         return self.commands.keys()  # in the order of this file
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, typer.Abort):
+            print("concur: stopped", file=sys.stderr)
+            return INTERRUPTED
+
     def main(self, *args: Any, **extra: Any) -> Any:
         try:
             status = super().main(*args, **extra | {"standalone_mode": False})
@@ -32,10 +39,6 @@ class Verbs(TyperGroup):
             status = _refuse(_usage(error))
         except BadInput as error:
             status = _refuse(" ".join(str(error).split()))
-        except (KeyboardInterrupt, typer.Abort):
-            status = INTERRUPTED
-        if status == INTERRUPTED:
-            print("concur: stopped", file=sys.stderr)
         if extra.get("standalone_mode", True):
             sys.exit(status or 0)
         return status

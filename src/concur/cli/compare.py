@@ -123,6 +123,7 @@ def compare(
     )
     try:
         with progress("comparing") as advance:
+            advance(0, plan.runs, "")
             found = execute(plan, jobs=jobs, progress=advance)
     except Stopped as stopped:
         found = stopped.comparison
@@ -133,7 +134,7 @@ def compare(
     if not found.complete:
         done = sum(len(row.runs) for row in found.rows)
         without = ", no report was written" if html is not None else ""
-        err().print(f"stopped after {done} of {plan.runs} runs{without}", style="yellow")
+        err().print(f"concur: stopped after {done} of {plan.runs} runs{without}", style="yellow")
         return 130
     if html is not None:
         from concur.plot.report import write_report

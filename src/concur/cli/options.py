@@ -26,7 +26,8 @@ Workload = Annotated[
     str | None,
     typer.Option(
         help="ycsb-a to ycsb-f, zipf, uniform, hot-key, mixed, counter, lock, register, or a .toml "
-        "file; parameters as in hot-key:conflict=0.5. Default: ycsb-a, or what fits --machine.",
+        "file; parameters as in hot-key:conflict=0.5. Default: ycsb-a to compare, mixed to "
+        "simulate, or what fits --machine.",
         rich_help_panel=WORLD,
         metavar="NAME|FILE",
         show_default=False,
@@ -87,6 +88,8 @@ Json = Annotated[
 
 def seeds_of(seed: int | None, seeds: str | None) -> range:
     """The seeds that `--seed` or `--seeds` asks for; half open, as in Python. Raises BadInput."""
+    if seed is not None and not 0 <= seed < 2**63:
+        raise BadInput(f"--seed {seed}: expected a whole number from 0 to {2**63 - 1}")
     if seeds is None:
         return range(seed or 0, (seed or 0) + 1)
     if seed is not None:

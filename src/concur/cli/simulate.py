@@ -1,5 +1,6 @@
 """`concur simulate`: one run, or a campaign of many seeds, all of them checked."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,7 +51,7 @@ def simulate(
     seconds: Annotated[
         float,
         typer.Option(help="How long clients ask, in virtual time.", rich_help_panel=RUN),
-    ] = 5.0,
+    ] = 10.0,
     machine: Machine = None,
     settings: Settings = None,
     seed: Seed = None,
@@ -122,6 +123,8 @@ def simulate(
     if trace is not None:
         _record(case, trace)
     found = _campaign(case, numbers, jobs, commands_min)
+    if found.interrupted:
+        print(f"concur: stopped after {found.runs} of {len(numbers)} runs", file=sys.stderr)
     if json:
         print_json(found.to_json() | {"trace": None if trace is None else str(trace)})
     else:
@@ -131,12 +134,14 @@ def simulate(
     return found.exit_status
 
 
-def _load(workload: str | None, machine: str | None) -> tuple[str, str]:
-    """Names of a workload and of the machine that it is for; each is the other's default."""
+def _load(workload: str | None, machine: str | None) -> tuple[str | None, str]:
+    """Names of a workload (None: the machine's default one) and of the machine that it is for."""
     from concur.score.setting import load_and_machine
 
-    load, state = load_and_machine(workload, machine)
-    return workload or load.name, machine or state.name
+    if workload is None:
+        return None, machine or "kv"
+    _, state = load_and_machine(workload, machine)
+    return workload, machine or state.name
 
 
 def _check(case: "Case") -> None:
@@ -181,6 +186,7 @@ def _campaign(case: "Case", seeds: range, jobs: int, commands_min: int) -> "Camp
     }
     done = 0
     with progress("simulating") as advance:
+        advance(0, len(seeds), "")
 
         def note(run: Any) -> None:
             nonlocal done
@@ -228,7 +234,7 @@ def _print(case: "Case", found: "Campaign", trace: Path | None) -> None:
         console.print(f"undecided within {case.check_s_max:g} s: seeds {_listed(found.unknown)}")
     if found.too_short:
         console.print(f"too few commands: seeds {_listed(found.too_short)}")
-    if found.exit_status == 0:
+    if found.exit_status == 0 and found.runs:
         console.print("No violation: every history is linearizable, every property held, and every "
                       "command was answered after healing.", style="green")  # fmt: skip
     if trace is not None:

@@ -166,14 +166,13 @@ class Replica(Node["Paxos"]):
         if self.chosen is not None:
             self.decide(1, self.chosen)  # the crash may have come before anybody saw it
         elif self.standing == FORGOTTEN:
-            self.multicast("replica", Ask())
+            self.broadcast(self.config.members, Ask())
 
     def is_voter(self) -> bool:
         return self.standing == VOTER
 
     def to_all(self, message: Message) -> None:
-        self.multicast("replica", message)
-        self.send(self.id, message)
+        self.broadcast(self.config.members, message)
 
     # --- a client's wish, and phase 1 -------------------------------------------------------------
 
@@ -186,7 +185,7 @@ class Replica(Node["Paxos"]):
             if wish not in self.waiting:
                 self.waiting = (*self.waiting, wish)
             if not self.is_voter():
-                self.multicast("replica", Ask())
+                self.broadcast(self.config.members, Ask())
             elif self.ballot is None and self.attempts == 0:
                 self.prepare()
 

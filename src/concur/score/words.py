@@ -151,7 +151,10 @@ def _against_baseline(found: Comparison, contenders: list[Row]) -> list[str]:
         text += (
             f"; it gave no answer for {figure(down)} s, {base.protocol} for {figure(base_down)} s"
         )
-    return [text + "."]
+    text += "."
+    if favours_the_near(found):
+        text += f" (Clients beside the one server ask more often, which favours {base.protocol}.)"
+    return [text]
 
 
 def favours_the_near(found: Comparison) -> bool:

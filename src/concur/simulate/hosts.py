@@ -345,9 +345,7 @@ class Host:
     def _end_turn(self) -> None:
         for place in self.places:
             node = place.node
-            if node is not None and (
-                node._children or (place.turn_end and node.turn_end_due())
-            ):
+            if node is not None and (node._children or (place.turn_end and node.turn_end_due())):
                 self._handle(place, TURN_END, 0)
         self.cpu_ns += self.clock - self.world.now
         if self.clock > self.free_at:
@@ -410,15 +408,18 @@ class Host:
                 hold = False  # memory is a medium itself, and waits for no disk beside it
             elif "release_out_of_order" in place.unsafe:
                 hold = type(effects[0]) is Persist
+        sized, size = None, 0
         for effect in effects:
             kind = type(effect)
             if kind is Send or kind is Multicast:
-                size = len(encode(effect.message))  # type: ignore[union-attr]
+                message = effect.message  # type: ignore[union-attr]
+                if message is not sized:
+                    sized, size = message, len(encode(message))
                 self.clock += (cpu.send_ns + size * cpu.byte_ps // 1000) * self.slow
                 if hold:
                     self.buffer.append((place, effect, size, None))
                 elif kind is Send:
-                    world.transmit(place, effect.path, effect.to, effect.message, size, self.clock)  # type: ignore[union-attr]
+                    world.transmit(place, effect.path, effect.to, message, size, self.clock)  # type: ignore[union-attr]
                 else:
                     world.multicast(place, effect, size, self.clock)  # type: ignore[arg-type]
             elif kind is Persist:

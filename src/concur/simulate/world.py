@@ -314,7 +314,8 @@ class World:
 
     def add_delay(self, pairs: Iterable[tuple[str, str]], extra_ns: int) -> None:
         """Add to the time that messages take from the first host of each pair to the second."""
-        self.count["slow links"] += extra_ns > 0
+        if extra_ns > 0:
+            self.count["slow links"] += 1
         for source, target in pairs:
             self._extra[source, target] += extra_ns
             for stream in (False, True):
@@ -369,8 +370,10 @@ class World:
     def add_slowness(self, host: str, cpu: int, disk: int) -> None:
         self.hosts[host].slow += cpu
         self.hosts[host].disk_slow += disk
-        self.count["slow nodes"] += cpu > 0
-        self.count["slow disks"] += disk > 0
+        if cpu > 0:
+            self.count["slow nodes"] += 1
+        if disk > 0:
+            self.count["slow disks"] += 1
 
     def shift_clock(self, host: str, offset_ns: int, drift_ppm: int) -> None:
         self.hosts[host].shift_clock(offset_ns, drift_ppm)

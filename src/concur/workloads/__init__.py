@@ -48,9 +48,9 @@ _PRESETS: dict[str, tuple[type[Workload], dict[str, Any]]] = {
     "lock": (LockCycle, {}),
 }
 
-PACE_S = 0.02
-"""Think time of default workloads: ten clients ask for some 450 commands a second, so that a run of
-ten seconds through faults costs a fraction of a second and still completes thousands."""
+PACE_S = 0.01
+"""Think time of default workloads: ten clients ask for less than 1,000 commands a second, so that a
+run of ten seconds through faults costs a second at most and still completes thousands."""
 
 _DEFAULTS = {"kv": "mixed", "register": "register", "counter": "counter", "lock": "lock"}
 

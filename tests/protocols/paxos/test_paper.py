@@ -12,7 +12,6 @@ from concur.effects import (
     Event,
     Indefinite,
     Invoke,
-    Multicast,
     Ok,
     Persist,
     Send,
@@ -109,7 +108,9 @@ class Driver:
 
 
 def sent(effects: list[Any]) -> list[Message]:
-    return [e.message for e in effects if isinstance(e, Send | Multicast)]
+    """What was said; a message that went to several addresses once."""
+    said = {id(e.message): e.message for e in effects if isinstance(e, Send)}
+    return list(said.values())
 
 
 def of(kind: type, effects: list[Any]) -> list[Any]:

@@ -133,7 +133,7 @@ class Proposer(Learner):
         self.promises, self.inherited = Map(), Map()
         self.observe("campaign", self.ballot)
         prepare = Prepare(self.ballot, self.asked_from, self.vouched)
-        self.multicast(self.others, prepare)
+        self.broadcast(self.others, prepare)
         self.set_timer("prepare", seconds(self.params.resend_s))
         self.wait_for_leader()
         self.send(self.id, prepare)
@@ -281,7 +281,7 @@ class Proposer(Learner):
         """PMS 2.2 2(a). The leader votes first; it has promised nothing above its own ballot."""
         slot = self.next_slot
         self.next_slot = slot + 1
-        self.multicast(self.others, Accept(self.ballot, slot, batch, self.committed))
+        self.broadcast(self.others, Accept(self.ballot, slot, batch, self.committed))
         self.vote(self.ballot, slot, batch)
         alone = self.quorums.phase2_size == 1
         self.proposals = self.proposals.put(slot, Proposal(batch, clients, (self.id,), alone))
@@ -323,7 +323,7 @@ class Proposer(Learner):
             if proposal is not None and not proposal.chosen:
                 silent = tuple(m for m in self.others if m not in proposal.acks)
                 accept = Accept(self.ballot, slot, proposal.value, self.committed)
-                self.multicast(silent, accept)
+                self.broadcast(silent, accept)
         self.resend_mark = self.next_slot - 1
         self.propose_inherited()
         self.set_timer("resend", seconds(self.params.resend_s))
@@ -337,7 +337,7 @@ class Proposer(Learner):
 
     def begin_round(self) -> None:
         self.round += 1
-        self.multicast(self.others, Heartbeat(self.ballot, self.committed, self.round))
+        self.broadcast(self.others, Heartbeat(self.ballot, self.committed, self.round))
         if self.quorums.phase2_size == 1:
             self.confirmed = self.round
             self.serve_reads()

@@ -96,7 +96,7 @@ class Replica(Proposer):
     @on(Timer("rejoin"))
     def ask_to_rejoin(self) -> None:
         if self.recovering:
-            self.multicast(self.others, Rejoin(self.born))
+            self.broadcast(self.others, Rejoin(self.born))
             self.set_timer("rejoin", seconds(self.params.resend_s))
 
     @on(Welcome)

@@ -1,0 +1,69 @@
+"""The command line as a process: streams, exit status, signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONCUR = [sys.executable, "-m", "concur.cli"]
+
+
+def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CONCUR, *arguments],
+        capture_output=True, text=True, timeout=300, **options,  # type: ignore[call-overload]
+    )  # fmt: skip
+
+
+def test_stdout_is_one_json_object_and_stderr_is_silent(tmp_path: Path) -> None:
+    done = run("compare", "unreplicated", "multi-paxos", "--seconds", "0.3", "--clients", "3",
+               "--jobs", "2", "--json", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["rows"]) == 2
+    assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_input_has_status_2_and_no_traceback() -> None:
+    done = run("simulate", "multi-paxos", "--replicas", "0")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == "concur: replicas: 0, expected a whole number of at least 1\n"
+
+
+def test_help_does_not_load_what_only_runs_need() -> None:
+    heavy = ["joblib", "matplotlib", "numpy", "concur.simulate.world", "concur.protocols"]
+    program = (
+        "import sys\nfrom concur.cli import app\n"
+        "app(['compare', '--help'], standalone_mode=False)\n"
+        f"print([m for m in {heavy} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are different there")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_ends_a_comparison_at_once_and_leaves_nothing(jobs: str, tmp_path: Path) -> None:
+    """The whole process group gets the signal, as from a terminal."""
+    process = subprocess.Popen(
+        [*CONCUR, "compare", "unreplicated", "multi-paxos", "--seconds", "10000", "--seeds", "0:4",
+         "--jobs", jobs, "--html", "report.html"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(timeout=5)
+        os.killpg(process.pid, signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130, error
+    assert "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
