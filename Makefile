@@ -51,7 +51,8 @@ bench: env-dev
 	if [ -n "$$failed" ]; then echo "error: failed:$$failed" >&2; exit 1; fi
 
 campaign: env-plots
-	$(BIN)/concur simulate multi-paxos --seeds 0:1000 --jobs 2 --faults all
+	$(BIN)/concur simulate multi-paxos --seeds 0:1000 --jobs 2 --faults all \
+		--commands-min 1000 --param snapshot_every=100
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis concur-report.html

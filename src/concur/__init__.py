@@ -11,7 +11,7 @@ from concur.errors import BadInput, ConcurError
 
 if TYPE_CHECKING:
     from concur.base import Protocol, Role, Tags, parameter
-    from concur.histories import History, Verdict, check
+    from concur.histories import History, Verdict
     from concur.machines import Machine, all_machines, machine
     from concur.node import Node, durable, invariant, on
     from concur.protocols import all_protocols, protocol
@@ -37,7 +37,6 @@ _HOME = {
     "Verdict": "concur.histories",
     "all_machines": "concur.machines",
     "all_protocols": "concur.protocols",
-    "check": "concur.histories",
     "durable": "concur.node",
     "invariant": "concur.node",
     "machine": "concur.machines",
@@ -64,7 +63,6 @@ __all__ = [
     "Verdict",
     "all_machines",
     "all_protocols",
-    "check",
     "durable",
     "invariant",
     "machine",

@@ -51,7 +51,7 @@ class WriteCell(Message, frozen=True):
 
 
 class CasCell(Message, frozen=True):
-    """Put `new` at `address` if it holds `old`, None being an empty cell. Answered by CellSwapped."""
+    """Put `new` at `address` if it holds `old`, None being an empty cell; see CellSwapped."""
 
     op: int
     address: str
@@ -91,7 +91,7 @@ class Permitted(Message, frozen=True):
     done: bool
 
 
-class Memory(Node["Protocol"]):
+class Memory(Node[Protocol]):
     """Passive: it answers ReadCell, WriteCell, CasCell and Permit, and does nothing of its own."""
 
     cells: Map[str, bytes] = Map()
