@@ -7,12 +7,12 @@ the same host reads the cells directly, with `self.peek(memory, address)`.
 
     Role("memory", Memory, "m", beside="replica", place="replica", cost="memory", links="stream")
 
-**Permissions.** Only the permitted writers may write and compare-and-set; anyone may read. `Permit` replaces
-them, all at once, so that whoever takes the permission on a memory has taken it from everybody
-else: the switch that Mu uses in place of a promise (M. Aguilera, N. Ben-David, R. Guerraoui,
-V. Marathe, A. Xygkis, I. Zablotchi, "Microsecond consensus for microsecond applications", OSDI
-2020, section 4.1; and "The impact of RDMA on agreement", PODC 2019, for what permissions give in
-theory). Who may change them is `may_permit`, which a subclass overrides.
+**Permissions.** Only the permitted writers may write and compare-and-set; anyone may read. `Permit`
+replaces them, all at once, so that whoever takes the permission on a memory has taken it from
+everybody else: the switch that Mu uses in place of a promise (M. Aguilera, N. Ben-David,
+R. Guerraoui, V. Marathe, A. Xygkis, I. Zablotchi, "Microsecond consensus for microsecond
+applications", OSDI 2020, section 4.1; and "The impact of RDMA on agreement", PODC 2019, for what
+permissions give in theory). Who may change them is `may_permit`, which a subclass overrides.
 
 **Old requests.** A permission that was lost and taken again does not make requests from before
 valid, and a memory cannot tell those from new ones. So talk to a memory over links of the kind
