@@ -576,8 +576,11 @@ class Node(Generic[P]):
         return TurnEnd in self._events or any(c.wants_turn_end for c in self._children.values())
 
     def broken_invariants(self) -> list[str]:
-        """The names of the local properties that do not hold in this state."""
-        return [name for name in self.invariants_ if not getattr(self, name)()]
+        """The names of the local properties that do not hold in this state, here or in children."""
+        broken = [name for name in self.invariants_ if not getattr(self, name)()]
+        for child in self._children.values():
+            broken += child.broken_invariants()
+        return broken
 
 
 def _arguments(event: Event) -> tuple[Any, ...]:

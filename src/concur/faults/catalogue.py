@@ -2,7 +2,8 @@
 
 Each is a value with plain fields, so a schedule can be written by hand, drawn (`concur.faults.
 kinds`), shrunk, and kept as JSON. Hosts are named (`r1`, `c3`) or `leader`, which is looked up when
-the fault begins. Overlapping faults add up and each takes back only its own part.
+the fault begins. Overlapping faults add up and each takes back only its own part; but a host is up
+again as soon as one of the faults that stopped it ends.
 """
 
 from collections.abc import Iterable

@@ -67,7 +67,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         if self.workload is not None:
             words += ["--workload", _label(self.workload)]
         words += ["--machine", _label(self.machine), "--faults", spec]
-        words += ["--seconds", f"{self.seconds:g}", "--seed", str(self.seed)]
+        words += ["--seconds", f"{self.seconds:.12g}", "--seed", str(self.seed)]
         return shlex.join(words) + self._unsaid()
 
     def _unsaid(self) -> str:

@@ -34,11 +34,14 @@ if TYPE_CHECKING:
 Envelope = tuple["Place", Event, Any]
 """An event on its way to a node, and a message's size in bytes or the timer that rang."""
 
-Held = tuple["Place", Effect, int, Any]
-"""A record on its way to the disk, with the new values, or something said that waits behind it."""
+Held = tuple["Place", Effect, int, Any, int]
+"""A record on its way to the disk with its size and the new values, or something said that waits
+behind one (None for values); and when the CPU had made it."""
 
 TURN_END = TurnEnd()
 NEVER = 1 << 62
+CLOCK_ERROR_NS = 1_000_000
+"""By how much a healthy clock may be wrong, as its owner knows: a millisecond, as with NTP."""
 DELTAS_MAX = 512
 """Journal records after which a place takes a new base for re-checking that they add up."""
 
@@ -144,7 +147,9 @@ class Place:
         return host.clock - host.started_at + host.drifted() - host.drifted_at_start
 
     def interval(self) -> tuple[int, int]:
-        now, error = self.now(), self.host.clock_error_ns
+        # The bound holds, whatever faults have done to the clock: it grows with the error.
+        now = self.now()
+        error = CLOCK_ERROR_NS + abs(now - self.host.clock)
         return now - error, now + error
 
     def jitter(self, low_ns: int, high_ns: int) -> int:
@@ -178,7 +183,6 @@ class Host:
         self.drift_from = 0
         self.drifted_ns = 0
         self.drifted_at_start = 0
-        self.clock_error_ns = 0
         self.inbox: deque[Envelope] = deque()
         self.waking = False
         self.free_at = 0
@@ -243,7 +247,7 @@ class Host:
         kept = self._draws.below(len(records) + 1)
         if torn and in_sync:
             kept = min(kept, in_sync - 1)
-        for place, persist, _, values in records[:kept]:
+        for place, persist, _, values, _ in records[:kept]:
             place.write(persist, values)  # type: ignore[arg-type]
         if kept < len(records):
             world.count["lost unsynced records"] += len(records) - kept
@@ -264,7 +268,7 @@ class Host:
 
     def pause(self, for_ns: int) -> None:
         """Stop the CPU for a while: events queue, memory goes on being served (15)."""
-        self.free_at = max(self.free_at, self.world.now) + for_ns
+        self.free_at = max(self.free_at, self.world.now + for_ns)
         self.world.count["pauses"] += 1
 
     def shift_clock(self, offset_ns: int, drift_ppm: int) -> None:
@@ -417,7 +421,7 @@ class Host:
                     sized, size = message, len(encode(message))
                 self.clock += (cpu.send_ns + size * cpu.byte_ps // 1000) * self.slow
                 if hold:
-                    self.buffer.append((place, effect, size, None))
+                    self.buffer.append((place, effect, size, None, self.clock))
                 elif kind is Send:
                     world.transmit(place, effect.path, effect.to, message, size, self.clock)  # type: ignore[union-attr]
                 else:
@@ -430,7 +434,7 @@ class Host:
                 if place.timers.pop((effect.path, effect.name), None) is not None:  # type: ignore[union-attr]
                     world.forget_timer()
             elif hold:
-                self.buffer.append((place, effect, 0, None))
+                self.buffer.append((place, effect, 0, None, self.clock))
             else:
                 self._release(place, effect, 0, self.clock)
 
@@ -439,12 +443,14 @@ class Host:
             place.write(persist, place.values(persist))
             return
         if "persist_separately" not in place.unsafe:
-            self.buffer.append((place, persist, len(encode(persist)), place.values(persist)))
+            size = len(encode(persist))
+            self.buffer.append((place, persist, size, place.values(persist), self.clock))
             self.dirty += 1
             return
         for change in persist.changes:
             part = Persist((change,))
-            self.buffer.append((place, part, len(encode(part)), place.values(part)))
+            size = len(encode(part))
+            self.buffer.append((place, part, size, place.values(part), self.clock))
             self.dirty += 1
 
     def _release(self, place: Place, effect: Effect, size: int, at: int) -> None:
@@ -469,13 +475,13 @@ class Host:
         took = (disk.sync_ns + size * disk.byte_ps // 1000) * self.disk_slow
         self.syncing = True
         self.world.count["syncs"] += 1
-        begins = max(self.clock, self.world.now)
+        begins = max(self.in_sync[-1][4], self.world.now)
         self.world.at(begins + took, self._synced, self.epoch)
         if self.tear:
             self.world.at(begins + took // 2, self._torn, self.epoch)
 
     def _torn(self, epoch: int) -> None:
-        if epoch == self.epoch:
+        if epoch == self.epoch and self.tear:
             self.world.crash(self.name, torn=True)
 
     def _synced(self, epoch: int) -> None:
@@ -483,9 +489,9 @@ class Host:
             return
         done, self.in_sync = self.in_sync, []
         self.syncing = False
-        self.clock = now = self.world.now
+        now = self.world.now
         transmit = self.world.transmit
-        for place, effect, size, values in done:
+        for place, effect, size, values, _ in done:
             if values is not None:
                 place.write(effect, values)  # type: ignore[arg-type]
                 self.dirty -= 1
@@ -496,24 +502,29 @@ class Host:
                 if epoch != self.epoch or self.world.violations:
                     return
         ready = 0  # what was said after those records, and before the next one, can leave too
-        for place, effect, size, values in self.buffer:
+        for place, effect, size, values, made in self.buffer:
             if values is not None:
                 break
-            self._release(place, effect, size, now)
+            self._release(place, effect, size, max(made, now))
             ready += 1
         del self.buffer[:ready]
         if self.dirty:
             self._sync()
 
     def _save(self, place: Place, effect: SaveSnapshot) -> None:
-        disk = self.world.costs.disk
-        self.world.count["snapshots"] += 1
-        done = self.world.now + disk.sync_ns * self.disk_slow
+        world, disk = self.world, self.world.costs.disk
+        world.count["snapshots"] += 1
+        size = 0
+        if place.node is not None and place.node.machine is not None:
+            machine = place.node.machine
+            size = len(machine.snapshot(machine.release(effect.snapshot.machine)))
+        done = world.now + (disk.sync_ns + size * disk.byte_ps // 1000) * self.disk_slow
         self.world.at(done, self._saved, (place, effect, self.epoch))
 
     def _saved(self, argument: tuple[Place, SaveSnapshot, int]) -> None:
         place, effect, epoch = argument
-        if epoch == self.epoch:
+        node = place.node
+        if epoch == self.epoch and node is not None and node._at(effect.path) is not None:
             place.saved[effect.path] = effect.snapshot
             self.arrive((place, SnapshotSaved(effect.snapshot.index, effect.path), 0))
 

@@ -29,13 +29,14 @@ class _Client:
     """One client application. In an open loop it has several operations outstanding, and each of
     those is a process of its own in the history."""
 
-    __slots__ = ("id", "idle", "life", "ops", "outstanding", "script")
+    __slots__ = ("asked_ns", "id", "idle", "life", "ops", "outstanding", "script")
 
     def __init__(self, id: str, script: ClientScript) -> None:
         self.id = id
         self.script = script
         self.ops = 0
         self.life = 0
+        self.asked_ns = -1
         self.outstanding: dict[int, _Open] = {}
         self.idle: list[int] = []
 
@@ -64,6 +65,7 @@ class Load:
         self.history = history
         self.samples = samples
         self.processes = 0
+        self.scheduled = 0
         self.late: tuple[str, str] | None = None
         self.refusals_count = False  # whether a definite error is as good an answer as a result
         self.healed_ns = 0
@@ -86,15 +88,24 @@ class Load:
 
     def _next(self, client: _Client, now: int, result: bytes | None) -> None:
         due = client.script.next_command(now, result)
-        if due is not None and now + due[0] < self.until_ns:
-            self.world.at(now + due[0], self._ask, (client, due[1], client.life))
+        if due is None:
+            return
+        at = now + due[0]
+        if at >= self.until_ns:
+            if client.asked_ns >= self.healed_ns:
+                return
+            # The load is over, but every client must be served once after the faults have healed.
+            at = max(at, self.healed_ns)
+        self.scheduled += 1
+        self.world.at(at, self._ask, (client, due[1], client.life))
 
     def _ask(self, argument: tuple[_Client, Any, int]) -> None:
         client, command, life = argument
+        self.scheduled -= 1
         if life != client.life:
             return
         world = self.world
-        now = world.now
+        now = client.asked_ns = world.now
         machine = self.machine
         client.ops += 1
         op = client.ops
@@ -125,6 +136,8 @@ class Load:
         if type(outcome) is Ok:
             result = self.machine.decode_result(outcome.result)
             self.samples.add(known.call_ns, time)
+        else:
+            self.samples.add_unanswered(known.call_ns, time)
         self._close(client, known, outcome, result, time)
         answered = type(outcome) is Ok or (self.refusals_count and type(outcome) is Definite)
         if time - known.call_ns > self.bound_ns or not answered:
@@ -167,9 +180,9 @@ class Load:
 
     # --- liveness ---------------------------------------------------------------------------------
 
-    def waiting(self) -> int:
-        """How many operations have not ended."""
-        return sum(len(client.outstanding) for client in self._clients.values())
+    def busy(self) -> bool:
+        """Whether some operation has not ended, or is still to be asked."""
+        return self.scheduled > 0 or any(c.outstanding for c in self._clients.values())
 
     def _note_late(self, known: _Open, outcome: Outcome, time: int, id: str) -> None:
         if self.bound_ns and self.late is None and known.call_ns >= self.healed_ns:

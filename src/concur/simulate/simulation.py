@@ -96,6 +96,7 @@ class Simulation:
         self.record = record
         self._live: World | None = None
         self._answers: dict[int, Outcome] = {}
+        self._awaited = 0
 
     def run(
         self,
@@ -136,6 +137,10 @@ class Simulation:
         )
         if recorder is not None:
             recorder.begin(self, load_of, self.schedule_, seconds, warmup_s)
+        load.healed_ns = round(self.schedule_.heal_at_s * SECOND)
+        load.bound_ns = round(self.liveness_s * SECOND)
+        # Where single values are decided, most commands lose, definitely.
+        load.refusals_count = not self.protocol.tags.log
         world.start()
         world.apply(self.schedule_)
         load.start()
@@ -150,13 +155,11 @@ class Simulation:
 
     def _drive(self, world: World, load: Load, end_ns: int) -> None:
         """Until the load is over and answered; a command that takes too long is a violation."""
-        load.healed_ns = seconds(self.schedule_.heal_at_s)
-        load.bound_ns = seconds(self.liveness_s)
-        # Where single values are decided, most commands lose, definitely.
-        load.refusals_count = not self.protocol.tags.log
         world.run(end_ns)
-        deadline = max(end_ns, load.healed_ns) + load.bound_ns
-        while not world.violations and load.waiting() and world.now < deadline:
+        # Twice the bound: what was asked before healing may end late, and indefinitely; its client
+        # then asks once more, and that has to be answered in time.
+        deadline = max(end_ns, load.healed_ns) + 2 * load.bound_ns
+        while not world.violations and load.busy() and world.now < deadline:
             world.run(min(deadline, world.now + SECOND // 10))
         if not world.violations:
             late = load.not_answered()
@@ -186,6 +189,7 @@ class Simulation:
         _, specification = self._resolve()
         world = self._live
         if world is None:
+            _whole("clients", self.clients, 1, CLIENTS_MAX)
             where, _ = self._resolve()
             world = self._live = self._world(where, specification, None)
             world.completions = self._answered
@@ -194,7 +198,10 @@ class Simulation:
         op = len(self._answers) + 1
         self._answers[op] = Indefinite("no answer")
         world.invoke(client, op, specification.encode(command))
-        world.run(world.now + seconds(timeout_s))
+        self._awaited = op
+        end = world.now + seconds(timeout_s)
+        while self._awaited and world.now < end and not world.violations:
+            world.run(end)
         for violation in world.violations:
             raise ConcurError(f"{violation.property}: {violation.reason}")
         outcome = self._answers[op]
@@ -206,8 +213,9 @@ class Simulation:
         return result
 
     def _answered(self, client: str, op: int, outcome: Outcome, time: int) -> None:
-        self._answers[op] = outcome
-        if self._live is not None:
+        if op == self._awaited and self._live is not None:
+            self._awaited = 0
+            self._answers[op] = outcome
             self._live.halt()
 
     @property

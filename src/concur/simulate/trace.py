@@ -31,7 +31,6 @@ from concur.effects import (
 )
 from concur.errors import BadInput
 from concur.faults.catalogue import AnyFault
-from concur.messages import Command
 from concur.protocols import protocol as find_protocol
 from concur.simulate.costs import Costs
 from concur.simulate.networks import Network
@@ -254,7 +253,7 @@ def plain(item: Any) -> Any:
 # --- reading and replaying ----------------------------------------------------------------------
 
 
-def read_header(path: str | Path, *, protocol: Protocol | None = None) -> Header:
+def read_header(path: str | Path) -> Header:
     """The header of a trace file. Raises BadInput if it is not one."""
     with _open(path) as file:
         return _header(path, _line(path, file, 1))
@@ -329,6 +328,11 @@ def simulation_of(found: Header, protocol: Protocol | None = None) -> "Simulatio
                 f"expected --protocol {found.protocol} to say that importing it is meant"
             )
         protocol = find_protocol(found.protocol)()
+    if ":" in found.machine:
+        raise BadInput(
+            f"the trace is of the machine {found.machine}, which is not one of Concur's; a trace "
+            "does not decide which module is imported, so it can be replayed only from Python"
+        )
     parameters = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in found.parameters.items()
@@ -375,6 +379,8 @@ def replay(
 
     found = read_header(path)
     simulation = simulation_of(found, protocol)
+    for _ in lines(path):
+        pass  # a damaged trace is refused before anything runs
     recorded = lines(path)
     steps = 0
     divergence = ""
@@ -387,6 +393,9 @@ def replay(
         if line != expected:
             was = expected.decode() if expected is not None else "the end"
             divergence = f"after step {steps}: the trace has {was}, this run has {line.decode()}"
+            if found.concur != concur.__version__:
+                ours = f"this is {concur.__version__}"
+                divergence += f" (the trace was written by concur {found.concur}, {ours})"
             raise _Reached
         steps += 1
         if on_step is not None:
@@ -424,17 +433,3 @@ def compare_traces(first: str | Path, second: str | Path) -> str | None:
         if a != b:
             shown = [line.decode() if line is not None else "the end" for line in (a, b)]
             return f"step {step}: {first} has {shown[0]}, {second} has {shown[1]}"
-
-
-def commands_in(value: Any) -> list[Command]:
-    """Every command inside an event or effect, for people to read decoded."""
-    found: list[Command] = []
-    if isinstance(value, Command):
-        found.append(value)
-    elif isinstance(value, msgspec.Struct):
-        for field in value.__struct_fields__:
-            found += commands_in(getattr(value, field))
-    elif isinstance(value, tuple):
-        for item in value:
-            found += commands_in(item)
-    return found

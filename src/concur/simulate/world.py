@@ -104,6 +104,7 @@ class World:
         self.reorder = network.reorder
         self.late_ns = 0
         self._links: dict[tuple[str, str, bool], Link] = {}
+        self._cut: Counter[tuple[str, str]] = Counter()
         self._blocked: Counter[tuple[str, str]] = Counter()
         self._extra: Counter[tuple[str, str]] = Counter()
         self.lost: set[str] = set()
@@ -285,8 +286,13 @@ class World:
                     self.break_stream(link, up=not blocked)
 
     def break_stream(self, link: Link, *, up: bool = False) -> None:
-        """Lose what is on the way on a stream, and tell both ends (17)."""
+        """Lose what is on the way on a stream, and tell both ends (17), once for both directions."""
         link.epoch += 1
+        pair = min(link.source, link.target), max(link.source, link.target)
+        before = self._cut[pair]
+        self._cut[pair] = after = max(before - 1, 0) if up else before + 1
+        if (before == 0) == (after == 0):
+            return
         for here, there in ((link.source, link.target), (link.target, link.source)):
             for place in self.hosts[here].places:
                 for peer in self.hosts[there].places:
