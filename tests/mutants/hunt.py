@@ -69,10 +69,10 @@ WHOLE = multi_paxos.MultiPaxos()
 VOTING = multi_paxos.MultiPaxos(**ALL_VOTE)
 
 MUTANTS: tuple[Mutant, ...] = (
-    Mutant(multi_paxos.P1(), 3, PROMISE + SAFETY, None, WHOLE),
-    Mutant(multi_paxos.P2(), 3, SAFETY, 10, WHOLE),
+    Mutant(multi_paxos.P1(), 3, PROMISE + SAFETY, 2, WHOLE),
+    Mutant(multi_paxos.P2(), 3, SAFETY, 55, WHOLE),
     Mutant(multi_paxos.P3(), 4, SAFETY, 4, WHOLE),
-    Mutant(multi_paxos.P7(), 3, PROMISE + SAFETY, None, WHOLE),
+    Mutant(multi_paxos.P7(), 3, PROMISE + SAFETY, 0, WHOLE),
     Mutant(multi_paxos.WipedVotesAtOnce(), 3, SAFETY, 4, WHOLE),
     Mutant(multi_paxos.SendsBeforeSync(**ALL_VOTE), 3, SAFETY, 41, VOTING),
     Mutant(multi_paxos.PromiseOvertakesSync(**ALL_VOTE), 3, SAFETY, 43, VOTING),

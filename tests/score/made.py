@@ -55,6 +55,7 @@ def run(
             "bytes_per_command": 400.0 + 13 * index,
             "cpu_us_per_command": 8.0 + 2 * index,
             "unavailable_s": 0.3 * index,
+            "unanswered": 2 * index,
         },
         verdict=verdict(valid),
         violations=violations,

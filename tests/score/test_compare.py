@@ -20,6 +20,7 @@ from tests.score.made import comparison, many, row, run
 KEYS = {
     "protocol", "commands", "throughput", "latency_ms_p50", "latency_ms_p99", "latency_ms_p999",
     "messages_per_command", "bytes_per_command", "cpu_us_per_command", "unavailable_s",
+    "unanswered",
     "consistency", "valid",
 }  # fmt: skip
 

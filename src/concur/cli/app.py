@@ -83,9 +83,19 @@ app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
 
 
 def main() -> None:
-    """Run the command line, and exit with its status."""
+    """Run the command line, and exit with its status.
+
+    The current folder is searched for `package.module:Class`, as `python -m` would.
+    """
+    if "" not in sys.path:
+        sys.path.insert(0, "")
     try:
         app(prog_name="concur")
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        sys.stdout = None  # what is left in its buffer would fail again at exit
+        sys.exit(_refuse(f"cannot write: {error.strerror}, expected room for the output"))
     finally:
         _flush()
 
@@ -93,7 +103,8 @@ def main() -> None:
 def _flush() -> None:
     """A reader that left, as `head` does, is no reason for a traceback at exit."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         sys.stdout = None
 

@@ -206,6 +206,8 @@ def _table(found: "Comparison", *, wide: bool) -> Any:
              "unavailable_s"]  # fmt: skip
     if not wide:
         names = [n for n in names if n not in ("latency_ms_p999", "bytes_per_command")]
+    elif any(row.figures.get("unanswered") for row in found.rows):
+        names[names.index("bytes_per_command")] = "unanswered"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("protocol", overflow="fold", min_width=11)
     for name in names:

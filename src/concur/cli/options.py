@@ -128,6 +128,9 @@ def check_file(what: str, path: Path | None) -> None:
         return
     if path.is_dir():
         raise BadInput(f"{what} {path}: is a folder, expected the name of a file")
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        # The file appears under its name by renaming, which would take the place of the thing.
+        raise BadInput(f"{what} {path}: is a link or a device, expected a file of its own")
     if not path.parent.is_dir():
         raise BadInput(f"{what} {path}: there is no folder {path.parent}, expected one that exists")
     if not os.access(path if path.exists() else path.parent, os.W_OK):

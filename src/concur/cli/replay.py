@@ -15,7 +15,9 @@ EXAMPLES = """Examples:
 
 concur replay run.trace
 
-concur replay run.trace --stop-at 1200 --show r1 --show c3"""
+concur replay run.trace --stop-at 1200 --show r1 --show c3
+
+concur replay run.trace --against other.trace"""
 
 STATE_MAX = 400
 """Characters of one field that are shown to people; --json has all of it."""
@@ -50,6 +52,14 @@ def replay(
             metavar="NODE",
         ),
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            help="Another trace: run nothing, and show the first step in which the two differ.",
+            rich_help_panel=RUN,
+            metavar="TRACE",
+        ),
+    ] = None,
     steps: Annotated[
         int,
         typer.Option(
@@ -69,6 +79,8 @@ def replay(
     from concur.simulate.trace import read_header
     from concur.simulate.trace import replay as run
 
+    if against is not None:
+        return _compare(trace, against, json=json)
     if stop_at is not None and stop_at < 1:
         raise BadInput(f"--stop-at {stop_at}: expected a step, from 1")
     read_header(trace)
@@ -81,6 +93,21 @@ def replay(
     else:
         _print(done, states, list(last), stop_at)
     return 0 if done.same else 1
+
+
+def _compare(trace: Path, against: Path, *, json: bool) -> int:
+    """Two runs that differ, compared to their first divergence."""
+    from concur.cli.terminal import out, print_json
+    from concur.simulate.trace import compare_traces
+
+    difference = compare_traces(trace, against)
+    if json:
+        print_json({"same": difference is None, "divergence": difference or ""})
+    elif difference is None:
+        out().print("the same, step by step")
+    else:
+        out().print(f"DIFFER at {difference}", style="bold red", soft_wrap=True)
+    return 0 if difference is None else 1
 
 
 def _state(done: "Replay", name: str) -> "dict[str, Any] | None":

@@ -295,7 +295,7 @@ def _row(label: str, protocol: Protocol, runs: tuple[Run, ...]) -> Row:
             for name, value in protocol.get_params(deep=False).items()
             if value != protocol.parameters[name].default
         },
-        baseline=not protocol.tags.crash_tolerant,
+        baseline=_is_baseline(protocol),
         valid=False if broken else "unknown" if undecided else True,
         consistency=_consistency(kind, runs),
         reason=f"seed {told.seed}: {told.reason}" if told else "",
@@ -303,6 +303,12 @@ def _row(label: str, protocol: Protocol, runs: tuple[Run, ...]) -> Row:
         spread=spread,
         runs=runs,
     )
+
+
+def _is_baseline(protocol: Protocol) -> bool:
+    """Whether it is one server and no more: a bound for the others, not their competitor."""
+    servers = [role.count for role in protocol.roles() if role.place == "replica"]
+    return servers == [1] and not protocol.tags.crash_tolerant
 
 
 def _consistency(kind: str, runs: tuple[Run, ...]) -> str:

@@ -23,7 +23,11 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric(
             "commands", "commands", "commands", "higher",
-            "commands that were asked for and answered within the measured time", 0,
+            "commands that were answered within the measured time", 0,
+        ),
+        Metric(
+            "unanswered", "no answer", "commands", "lower",
+            "commands that ended without a result; they count in latencies with the time waited", 0,
         ),
         Metric(
             "throughput", "cmd/s", "commands/s", "higher",

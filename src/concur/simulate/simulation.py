@@ -17,6 +17,7 @@ from concur.histories import History, Verdict, check
 from concur.machines import Machine, MachineError, machine
 from concur.node import SECOND, seconds
 from concur.properties import STANDARD, Property, Violation
+from concur.score.metrics import metric
 from concur.simulate.costs import Costs
 from concur.simulate.load import Load
 from concur.simulate.metrics import Samples
@@ -177,6 +178,11 @@ class Simulation:
                 seconds=0.0,
             )
         return check(self.history_, specification, budget_s=self.check_s_max)
+
+    def score(self, name: str) -> float:
+        """A figure of the run by name, as `score("latency_ms_p99")`. Raises BadInput."""
+        metric(name)
+        return self.metrics_[name]
 
     # --- one command at a time ----------------------------------------------------------------
 

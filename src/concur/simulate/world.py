@@ -286,7 +286,7 @@ class World:
                     self.break_stream(link, up=not blocked)
 
     def break_stream(self, link: Link, *, up: bool = False) -> None:
-        """Lose what is on the way on a stream, and tell both ends (17), once for both directions."""
+        """Lose what is on the way on a stream, and tell both ends, once for both ways (17)."""
         link.epoch += 1
         pair = min(link.source, link.target), max(link.source, link.target)
         before = self._cut[pair]
@@ -446,7 +446,9 @@ class World:
                 self.violate(known.name, str(broken), place.id)
 
     def violate(self, name: str, reason: str, node: str) -> None:
-        """Record that a property does not hold, and stop."""
+        """Record that a property does not hold, the first time that it does not, and stop."""
+        if any(violation.property == name for violation in self.violations):
+            return
         self.violations.append(Violation(name, reason, node, self.now, self.steps))
         self.halt()
 
