@@ -69,8 +69,8 @@ WHOLE = multi_paxos.MultiPaxos()
 VOTING = multi_paxos.MultiPaxos(**ALL_VOTE)
 
 MUTANTS: tuple[Mutant, ...] = (
-    Mutant(multi_paxos.P1(), 3, PROMISE + SAFETY, 2, WHOLE),
-    Mutant(multi_paxos.P2(), 3, SAFETY, 55, WHOLE),
+    Mutant(multi_paxos.P1(), 3, PROMISE + SAFETY, 3, WHOLE),
+    Mutant(multi_paxos.P2(), 3, SAFETY, 16, WHOLE),
     Mutant(multi_paxos.P3(), 4, SAFETY, 4, WHOLE),
     Mutant(multi_paxos.P7(), 3, PROMISE + SAFETY, 0, WHOLE),
     Mutant(multi_paxos.WipedVotesAtOnce(), 3, SAFETY, 4, WHOLE),
