@@ -75,7 +75,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(multi_paxos.P7(), 3, PROMISE + SAFETY, 0, WHOLE),
     Mutant(multi_paxos.WipedVotesAtOnce(), 3, SAFETY, 4, WHOLE),
     Mutant(multi_paxos.SendsBeforeSync(**ALL_VOTE), 3, SAFETY, 41, VOTING),
-    Mutant(multi_paxos.PromiseOvertakesSync(**ALL_VOTE), 3, SAFETY, None, VOTING),
+    Mutant(multi_paxos.PromiseOvertakesSync(**ALL_VOTE), 3, SAFETY, 493, VOTING),
 )
 
 

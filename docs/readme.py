@@ -1,9 +1,9 @@
 """Run what README.md shows and write the real output behind it.
 
-A block of Python or of shell that is followed by a line `<!-- example:NAME -->` is run, and the text
-block behind that line is replaced by what it printed. Run it after a change that users can see.
+A block of Python or of shell that is followed by a line `<!-- example:NAME -->` is run, and the
+text block behind that line is replaced by what it printed. Run it after a change that users see.
 
-    python benchmarks/readme.py
+    python docs/readme.py
 """
 
 import re
