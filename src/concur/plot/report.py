@@ -24,7 +24,7 @@ COLUMNS = (
     ("latency_ms_p50", "latency p50, ms"),
     ("latency_ms_p99", "p99, ms"),
     ("latency_ms_p999", "p99.9, ms"),
-    ("unanswered", "no answer"),
+    ("unanswered", "never answered"),
     ("unavailable_s", "no answer, s"),
     ("messages_per_command", "messages per command"),
     ("bytes_per_command", "bytes per command"),

@@ -26,7 +26,7 @@ METRICS: dict[str, Metric] = {
             "commands that were answered within the measured time", 0,
         ),
         Metric(
-            "unanswered", "no answer", "commands", "lower",
+            "unanswered", "unanswered", "commands", "lower",
             "commands that ended without a result; they count in latencies with the time waited", 0,
         ),
         Metric(
