@@ -67,3 +67,38 @@ def test_ctrl_c_ends_a_comparison_at_once_and_leaves_nothing(jobs: str, tmp_path
     assert process.returncode == 130, error
     assert "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", [("compare", "unreplicated", "--html"), ("simulate", "--trace")])
+def test_a_link_is_not_replaced_by_a_result(verb: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "link").symlink_to("mine")
+    protocol = ("multi-paxos",) if verb[0] == "simulate" else ()
+    command = (verb[0], *protocol, *verb[1:], "link", "--seconds", "0.1")
+    done = run(*command, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is a link or a device" in done.stderr
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_two_traces_are_compared_to_their_first_difference(tmp_path: Path) -> None:
+    for seed in ("3", "4"):
+        run("simulate", "multi-paxos", "--seed", seed, "--seconds", "0.1",
+            "--trace", f"{seed}.jsonl", cwd=tmp_path)  # fmt: skip
+    same = run("replay", "3.jsonl", "--against", "3.jsonl", cwd=tmp_path)
+    assert (same.returncode, same.stdout.strip()) == (0, "the same, step by step")
+    other = run("replay", "3.jsonl", "--against", "4.jsonl", "--json", cwd=tmp_path)
+    assert other.returncode == 1
+    assert json.loads(other.stdout)["divergence"].startswith("step ")
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout_gets_one_line() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*CONCUR, "list", "--json"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "cannot write" in done.stderr

@@ -10,9 +10,10 @@ from xml.etree import ElementTree
 import pytest
 
 from concur.errors import BadInput
+from concur.files import check_target
 from concur.plot import charts
 from concur.plot.palette import HUES, VARIABLES, looks
-from concur.plot.report import check_target, html, require_matplotlib, write_report
+from concur.plot.report import html, require_matplotlib, write_report
 from concur.score.compare import Comparison
 from tests.score.made import comparison, many, row, run
 
@@ -193,9 +194,9 @@ def test_the_file_appears_whole_or_not_at_all(
 
 def test_a_place_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="there is no folder"):
-        check_target(tmp_path / "nowhere" / "report.html")
+        check_target("report", tmp_path / "nowhere" / "report.html")
     with pytest.raises(BadInput, match="is a folder"):
-        check_target(tmp_path)
+        check_target("report", tmp_path)
 
 
 def test_a_missing_matplotlib_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:

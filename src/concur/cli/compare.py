@@ -104,10 +104,11 @@ def compare(
     from concur.score.compare import Stopped, execute, prepare
 
     if html is not None:
-        from concur.plot.report import check_target, require_matplotlib
+        from concur.files import check_target
+        from concur.plot.report import require_matplotlib
 
         require_matplotlib()
-        check_target(html)
+        check_target("report", html)
     plan = prepare(
         _protocols(protocols, settings),
         network=network,

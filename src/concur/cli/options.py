@@ -1,6 +1,5 @@
 """Options that several verbs share, and how what was typed is read."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -118,23 +117,6 @@ def with_settings(protocols: "list[Protocol]", settings: list[str] | None) -> No
         for protocol in knowing or meant[:1]:
             name, value = parse_parameter(type(protocol), rest)
             protocol.set_params(**{name: value})
-
-
-def check_file(what: str, path: Path | None) -> None:
-    """Raise BadInput if no file can be written there; before anything runs."""
-    import os
-
-    if path is None:
-        return
-    if path.is_dir():
-        raise BadInput(f"{what} {path}: is a folder, expected the name of a file")
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        # The file appears under its name by renaming, which would take the place of the thing.
-        raise BadInput(f"{what} {path}: is a link or a device, expected a file of its own")
-    if not path.parent.is_dir():
-        raise BadInput(f"{what} {path}: there is no folder {path.parent}, expected one that exists")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise BadInput(f"{what} {path}: not writable, expected a file that can be written")
 
 
 def plain_parameters(protocol: "Protocol") -> dict[str, Any]:

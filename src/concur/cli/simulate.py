@@ -19,7 +19,6 @@ from concur.cli.options import (
     Seeds,
     Settings,
     Workload,
-    check_file,
     seeds_of,
     with_settings,
 )
@@ -94,11 +93,13 @@ def simulate(
     A violation prints the line that shows it again, and gives exit status 1.
     """
     from concur.cli.terminal import print_json
+    from concur.files import check_target
     from concur.protocols import protocol as find
     from concur.simulate.case import Case
 
     numbers = seeds_of(seed, seeds)
-    check_file("trace", trace)
+    if trace is not None:
+        check_target("trace", trace)
     if trace is not None and len(numbers) > 1:
         raise BadInput(f"--trace {trace}: a trace is of one run, expected --seed, not --seeds")
     one = find(protocol)()
@@ -119,7 +120,7 @@ def simulate(
     )
     _check(case)
     if shrink:
-        check_file("schedule", _schedule_file(protocol, numbers[0]))
+        check_target("schedule", _schedule_file(protocol, numbers[0]))
     if trace is not None:
         _record(case, trace)
     found = _campaign(case, numbers, jobs, commands_min)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import concur
 from concur.errors import BadInput
+from concur.files import check_target
 from concur.plot import charts
 from concur.plot.palette import DASHES, Look
 from concur.properties import STANDARD
@@ -41,22 +42,10 @@ def require_matplotlib() -> None:
         )
 
 
-def check_target(path: str | Path) -> None:
-    """Raise BadInput if no file can be written there. Leaves nothing behind."""
-    target = Path(path)
-    folder = target.parent
-    if target.is_dir():
-        raise BadInput(f"report {path}: is a folder, expected the name of a file")
-    if not folder.is_dir():
-        raise BadInput(f"report {path}: there is no folder {folder}, expected one that exists")
-    if not os.access(folder, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
-        raise BadInput(f"report {path}: not writable, expected a file that can be written")
-
-
 def write_report(found: Comparison, path: str | Path, *, command: str = "") -> None:
     """Write the report of a comparison; `command` is how to make it again."""
     require_matplotlib()
-    check_target(path)
+    check_target("report", path)
     text = html(found, command=command)
     target = Path(path)
     scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
