@@ -105,7 +105,9 @@ class Tags(msgspec.Struct, frozen=True):
     recovers_wiped: bool = True
     """A replica that lost its disk can come back."""
     membership: bool = False
-    """Replicas may be added and removed."""
+    """Replicas may be added and removed, as an operator orders (`concur.parts.membership`)."""
+    learners: bool = False
+    """Replicas may follow without a vote."""
     needs: tuple[str, ...] = ()
     """What the world must offer: synchronized_clock, sequencer, one_sided_memory ..."""
     reads: str = "linearizable"

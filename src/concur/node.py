@@ -21,7 +21,7 @@ CORE.md is the contract, rule by rule; the numbers in comments here are its.
 import inspect
 import typing
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
@@ -62,7 +62,7 @@ from concur.parts.sessions import Sessions
 from concur.values import Map
 
 if TYPE_CHECKING:
-    from concur.base import Protocol
+    from concur.base import Protocol, Role
 
 P = TypeVar("P", bound="Protocol")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -126,6 +126,27 @@ class Config(msgspec.Struct, frozen=True):
 
     def role(self, name: str) -> tuple[str, ...]:
         return next((ids for role, ids in self.roles if role == name), ())
+
+    @property
+    def universe(self) -> tuple[str, ...]:
+        """All replicas: the members, and the spares that may become members (18)."""
+        inside = set(self.members)
+        return next((ids for _, ids in self.roles if inside <= set(ids)), self.members)
+
+    @classmethod
+    def of(cls, roles: "Sequence[Role]", replicas: int, clients: int, spares: int = 0) -> Self:
+        """The ids of a protocol's roles; the last `spares` of the replicas are no members yet."""
+        counts = {"replicas": replicas + spares, "clients": clients}
+        ids = {
+            role.name: tuple(
+                f"{role.prefix}{i + 1}"
+                for i in range(counts.get(role.count, role.count))  # type: ignore[arg-type]
+            )
+            for role in roles
+        }
+        first = next(role for role in roles if role.place == "replica")
+        voters = replicas if first.count == "replicas" else None
+        return cls(ids[first.name][:voters], tuple(ids.items()))
 
     def below(self, path: str) -> "Config":
         """The same places seen by children: every id with the child's path behind it."""

@@ -8,21 +8,34 @@ import pytest
 
 from concur.base import Protocol, Tags
 from concur.errors import BadInput
-from concur.faults.catalogue import ClockJump, Crash, Loss, Partition, Wipe, hosts_of
+from concur.faults.catalogue import (
+    Amnesia,
+    ClockJump,
+    Crash,
+    Loss,
+    MembershipChange,
+    Partition,
+    Wipe,
+    hosts_of,
+)
 from concur.faults.kinds import KINDS
-from concur.faults.schedule import COUNT_MAX, Schedule, schedule
+from concur.faults.schedule import COUNT_MAX, SPARES, Schedule, schedule, spares_for
+from concur.node import Config
 from tests.faults.solo import Claims, Solo
 
 SECONDS = 40.0
+CHANGING = Tags(leader=True, membership=True, learners=True)
 
 
-def world(protocol: Protocol, replicas: int = 3, clients: int = 2) -> SimpleNamespace:
-    members = tuple(f"r{i + 1}" for i in range(replicas))
-    everyone = (*members, *(f"c{i + 1}" for i in range(clients)))
+def world(
+    protocol: Protocol, replicas: int = 3, clients: int = 2, spares: int = 0
+) -> SimpleNamespace:
+    universe = tuple(f"r{i + 1}" for i in range(replicas + spares))
+    everyone = (*universe, *(f"c{i + 1}" for i in range(clients)))
     return SimpleNamespace(
         protocol=protocol,
-        replica_hosts=members,
-        config=SimpleNamespace(members=members),
+        replica_hosts=universe,
+        config=Config(universe[:replicas], (("replica", universe),)),
         all_hosts=lambda: everyone,
     )
 
@@ -76,7 +89,7 @@ def test_an_unknown_kind_lists_all_kinds() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_can_be_asked_for_and_says_what_it_is(kind: str) -> None:
-    drawn = draw(f"{kind}=3")
+    drawn = draw(f"{kind}=3", tags=CHANGING, spares=2)
     assert len(drawn.faults) == 3
     assert drawn.left_out == ()
     assert all(str(fault) for fault in drawn.faults)
@@ -112,14 +125,15 @@ def test_the_same_seed_draws_the_same_and_another_does_not() -> None:
 
 
 def test_every_kind_turns_up_in_random_schedules_and_none_always() -> None:
-    seen = [{type(fault) for fault in draw("all", seed=seed).faults} for seed in range(200)]
+    schedules = [draw("all", seed=seed, tags=CHANGING, spares=2) for seed in range(200)]
+    seen = [{type(fault) for fault in drawn.faults} for drawn in schedules]
     kinds = {type(KINDS_FAULT) for s in range(3) for KINDS_FAULT in _one_of_each(s)}
     for kind in kinds:
         assert 0 < sum(kind in found for found in seen) < 200, kind
 
 
 def _one_of_each(seed: int) -> tuple[object, ...]:
-    return draw(",".join(KINDS), seed=seed).faults
+    return draw(",".join(KINDS), seed=seed, tags=CHANGING, spares=2).faults
 
 
 def test_faults_end_before_the_healing() -> None:
@@ -159,9 +173,37 @@ def test_a_core_is_as_large_as_the_protocol_needs_and_disks_are_lost_only_outsid
         cores += 1
         assert len(drawn.core) == 3
         for fault in drawn.faults:
-            if isinstance(fault, Wipe):
+            if isinstance(fault, Wipe | Amnesia):
                 assert fault.host not in (*drawn.core, "leader")
     assert 20 < cores < 120
+
+
+def test_members_change_only_where_the_protocol_can_and_there_are_spares_for_it() -> None:
+    assert spares_for("all", CHANGING) == spares_for("crash,membership-change", CHANGING) == SPARES
+    assert spares_for("crash", CHANGING) == spares_for("none", CHANGING) == 0
+    assert spares_for("all", Tags()) == 0
+    (fault,) = draw("membership-change", tags=CHANGING, replicas=5, spares=2).faults
+    assert isinstance(fault, MembershipChange)
+    assert spares_for(Schedule((fault,), 9.0), CHANGING) == SPARES
+    assert draw("membership-change").left_out == ("membership-change: its members never change",)
+
+
+def test_sets_of_members_stay_large_enough_for_what_the_schedule_takes_away() -> None:
+    protocol, changed = Claims(), 0
+    for seed in range(200):
+        drawn = draw("all", seed=seed, tags=CHANGING, replicas=5, spares=2)
+        orders = [fault for fault in drawn.faults if isinstance(fault, MembershipChange)]
+        sizes = [len(order.members) for order in orders]
+        tolerance = min(protocol.crash_tolerance(size) for size in (5, *sizes))
+        assert drawn.tolerance(protocol, 5) == tolerance
+        assert all(4 <= size <= 6 for size in sizes)
+        for order in orders:
+            assert len({*order.members, *order.learners}) == len(order.members + order.learners)
+        if drawn.core:
+            down = {f"r{i + 1}" for i in range(7)} - set(drawn.core)
+            assert len(down) <= tolerance
+        changed += bool(orders)
+    assert 60 < changed < 140
 
 
 class Stubborn(Claims):

@@ -179,11 +179,17 @@ def keys(case: Case) -> set[str]:
 
 def test_what_must_happen_follows_from_tags_and_faults() -> None:
     whole = keys(Case(protocol=Claims(), faults="all"))
-    assert whole == {kind.key for kind in KINDS.values()} | {
+    orders = {"membership changes", "leadership transfers"}
+    assert whole == {kind.key for kind in KINDS.values()} - orders | {
         "restarts", "dropped: host down", "lost unsynced records", "leader changes",
         "wiped replicas recovered", "snapshot transfers", "contended operations",
     }  # fmt: skip
     assert keys(Case(protocol=Claims(), clients=1)) == set()
+
+    class Changing(Claims):
+        tags = Tags(leader=True, membership=True)
+
+    assert orders <= keys(Case(protocol=Changing(), faults="all"))
     alone = keys(Case(protocol=Solo(), faults="all"))
     assert not alone & {"leader changes", "wiped", "snapshot transfers"}
     assert keys(Case(protocol=Claims(), clients=1, faults="loss")) == {"dropped: loss"}

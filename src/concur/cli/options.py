@@ -42,6 +42,15 @@ Faults = Annotated[
     ),
 ]
 Replicas = Annotated[int, typer.Option(help="How many replicas.", rich_help_panel=WORLD)]
+Spares = Annotated[
+    int | None,
+    typer.Option(
+        help="Replicas beside those, which may become members. Default: 2 if members are to "
+        "change.",
+        rich_help_panel=WORLD,
+        show_default=False,
+    ),
+]
 Clients = Annotated[
     int,
     typer.Option(help="How many clients, spread over the regions.", rich_help_panel=WORLD),

@@ -18,6 +18,7 @@ from concur.cli.options import (
     Seed,
     Seeds,
     Settings,
+    Spares,
     Workload,
     seeds_of,
     with_settings,
@@ -47,6 +48,7 @@ def simulate(
     faults: Faults = "none",
     replicas: Replicas = 3,
     clients: Clients = 10,
+    spares: Spares = None,
     seconds: Annotated[
         float,
         typer.Option(help="How long clients ask, in virtual time.", rich_help_panel=RUN),
@@ -110,6 +112,7 @@ def simulate(
         protocol=one,
         replicas=replicas,
         clients=clients,
+        spares=spares,
         network=network,
         workload=load,
         machine=state,

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from concur.parts.membership import Order
+
 LEADER = "leader"
 """As the name of a host: whichever was last seen to become leader when the fault begins."""
 
@@ -46,8 +48,14 @@ class Stage(typing.Protocol):
     def restart(self, host: str) -> bool:
         """Start a stopped host. False if it is up."""
 
+    def forget(self, host: str) -> bool:
+        """Let a host lose its memory and its disk, and go on at once. False if it is down."""
+
     def pause(self, host: str, for_ns: int) -> None:
         """Stop the CPU of a host for a while."""
+
+    def order(self, order: Order) -> bool:
+        """Let an operator ask the replicas for something. False if there is no operator now."""
 
     def block(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Let nothing pass from the first host of each pair to the second. Calls add up."""
@@ -62,6 +70,9 @@ class Stage(typing.Protocol):
 
     def add_delay(self, pairs: Iterable[tuple[str, str]], extra_ns: int) -> None:
         """Add to the time that messages take from the first host of each pair to the second."""
+
+    def add_strays(self, host: str, percent: int, late_ns: int) -> None:
+        """Add to the share of a host's messages that go astray, and arrive up to so much later."""
 
     def add_slowness(self, host: str, cpu: int, disk: int) -> None:
         """Add to the factors by which a host's CPU and disk are slower than they should be."""

@@ -13,6 +13,7 @@ import msgspec
 
 from concur.faults.base import Fault, Stage, resolve
 from concur.node import seconds
+from concur.parts.membership import Order
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -82,6 +83,35 @@ class Wipe(Fault, frozen=True):
 
     def __str__(self) -> str:
         return f"loss of the disk of {_the(self.host)}"
+
+
+class Amnesia(Fault, frozen=True):
+    """A host's messages go astray; then it loses its memory and its disk, and goes on at once.
+
+    So what it said arrives when it has forgotten that it said it: `percent` of what it sends while
+    the fault lasts comes up to `late_s` late. As a lost disk, it may be withheld.
+    """
+
+    host: str
+    percent: int
+    late_s: float
+
+    def begin(self, stage: Stage) -> object:
+        host = resolve(stage, self.host)
+        if not host or not stage.is_up(host):
+            return None
+        stage.add_strays(host, self.percent, seconds(self.late_s))
+        return host
+
+    def end(self, stage: Stage, begun: object) -> None:
+        host = str(begun)
+        stage.add_strays(host, -self.percent, -seconds(self.late_s))
+        if stage.is_up(host) and stage.may_lose(host, disk=True):
+            stage.forget(host)
+
+    def __str__(self) -> str:
+        stray = f"{self.percent} % of its messages up to {self.late_s:g} s late"
+        return f"{stray}, then amnesia of {_the(self.host)}"
 
 
 class Blackout(Fault, frozen=True):
@@ -383,10 +413,42 @@ class ClockJump(Fault, frozen=True):
         return f"clock of {self.host} jumps by {self.offset_s:+g} s"
 
 
+# --- what operators do ----------------------------------------------------------------------------
+
+
+class MembershipChange(Fault, frozen=True):
+    """An operator asks for other voting members, and learners. It is not taken back."""
+
+    momentary: ClassVar[bool] = True
+    members: tuple[str, ...]
+    learners: tuple[str, ...] = ()
+
+    def begin(self, stage: Stage) -> object:
+        return stage.order(Order(members=self.members, learners=self.learners)) or None
+
+    def __str__(self) -> str:
+        learners = f", learners {' '.join(self.learners)}" if self.learners else ""
+        return f"order: members {' '.join(self.members)}{learners}"
+
+
+class LeadershipTransfer(Fault, frozen=True):
+    """An operator asks for another leader."""
+
+    momentary: ClassVar[bool] = True
+    host: str
+
+    def begin(self, stage: Stage) -> object:
+        return stage.order(Order(leader=self.host)) or None
+
+    def __str__(self) -> str:
+        return f"order: {self.host} shall lead"
+
+
 AnyFault = (
     Crash
     | TornWrite
     | Wipe
+    | Amnesia
     | Blackout
     | Pause
     | SlowNode
@@ -402,6 +464,8 @@ AnyFault = (
     | ClockSkew
     | ClockDrift
     | ClockJump
+    | MembershipChange
+    | LeadershipTransfer
 )
 """What a schedule file may hold."""
 
@@ -435,6 +499,12 @@ def without_hosts(fault: Fault, gone: Iterable[str]) -> Fault | None:
         if bool(sources) != bool(fault.sources) or bool(targets) != bool(fault.targets):
             return None  # an empty side means everyone else: that would be another fault
         return msgspec.structs.replace(fault, sources=sources, targets=targets)
+    if isinstance(fault, MembershipChange):
+        members, learners = (
+            tuple(h for h in side if h not in missing) for side in (fault.members, fault.learners)
+        )
+        if members:
+            return msgspec.structs.replace(fault, members=members, learners=learners)
     return None
 
 

@@ -13,6 +13,7 @@ from concur.base import Tags
 from concur.chance import Stream
 from concur.faults.base import LEADER, Fault
 from concur.faults.catalogue import (
+    Amnesia,
     Blackout,
     ClientCrash,
     ClockDrift,
@@ -21,7 +22,9 @@ from concur.faults.catalogue import (
     Crash,
     Duplication,
     Isolation,
+    LeadershipTransfer,
     Loss,
+    MembershipChange,
     OneWayPartition,
     Partition,
     Pause,
@@ -44,6 +47,12 @@ SLOW_NODES = (2, 5, 20)
 SLOW_DISKS = (5, 50, 500)
 TEARING = (1, 100, 5000)
 """By how much a disk that is about to fail is slower: up to half a second for a sync."""
+STRAYS = (30, 60, 100)
+"""Percent of a host's messages that go astray before it forgets them."""
+STRAY_S = (0.5, 2.0, 8.0)
+LEARNER_CHANCE = 0.2
+MEMBERS_MIN = 3
+"""Voters that a drawn change leaves, or as many as there were: fewer tolerate nothing."""
 SLOW_LINKS_S = (0.01, 0.05, 0.2)
 CLOCK_OFFSETS_S = (0.001, 0.05, 1.0, 60.0)
 
@@ -51,7 +60,8 @@ CLOCK_OFFSETS_S = (0.001, 0.05, 1.0, 60.0)
 class Cast(msgspec.Struct, frozen=True):
     """Who is there for faults to hit, and what the protocol says that it can take.
 
-    `members` are the hosts of voting replicas, `others` those in the network or beside them.
+    `members` are the hosts of replicas that vote at the start, `spares` those of replicas that may
+    become members, `others` are in the network or beside them.
     """
 
     members: tuple[str, ...]
@@ -61,10 +71,21 @@ class Cast(msgspec.Struct, frozen=True):
     tags: Tags
     expendable: tuple[str, ...] = ()
     """The members that may lose their disk; empty means all (see `concur.faults.schedule`)."""
+    spares: tuple[str, ...] = ()
 
     @property
     def servers(self) -> tuple[str, ...]:
-        return (*self.members, *self.others)
+        return (*self.members, *self.spares, *self.others)
+
+    @property
+    def universe(self) -> tuple[str, ...]:
+        """All who may ever vote."""
+        return (*self.members, *self.spares)
+
+    @property
+    def voters_min(self) -> int:
+        """The smallest set of members that a drawn change leaves."""
+        return max(min(MEMBERS_MIN, len(self.members)), len(self.members) - 1)
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -143,15 +164,37 @@ def _blackout(stream: Stream, cast: Cast, window: Window) -> Fault:
 
 
 def _torn_write(stream: Stream, cast: Cast, window: Window) -> Fault:
-    lead, host, factor = stream.chance(0.3), stream.choice(cast.members), stream.choice(TEARING)
+    lead, host, factor = stream.chance(0.3), stream.choice(cast.universe), stream.choice(TEARING)
     host = _leader(cast) if lead else host
     return TornWrite(at_s=window.at_s, for_s=window.for_s, host=host, factor=factor)
 
 
 def _wipe(stream: Stream, cast: Cast, window: Window) -> Fault:
-    lead, host = stream.chance(0.3), stream.choice(cast.expendable or cast.members)
+    lead, host = stream.chance(0.3), stream.choice(cast.expendable or cast.universe)
     host = LEADER if lead and cast.tags.leader and not cast.expendable else host
     return Wipe(at_s=window.at_s, for_s=window.for_s, host=host)
+
+
+def _amnesia(stream: Stream, cast: Cast, window: Window) -> Fault:
+    host, percent = stream.choice(cast.expendable or cast.universe), stream.choice(STRAYS)
+    late_s = stream.choice(STRAY_S)
+    return Amnesia(at_s=window.at_s, for_s=window.for_s, host=host, percent=percent, late_s=late_s)
+
+
+def _membership_change(stream: Stream, cast: Cast, window: Window) -> Fault:
+    order, learns = stream.shuffled(cast.universe), stream.chance(LEARNER_CHANCE)
+    size = cast.voters_min + stream.below(len(cast.members) + 2 - cast.voters_min)
+    members = order[:size]
+    learners = order[size : size + 1] if learns and cast.tags.learners else []
+    return MembershipChange(
+        at_s=window.at_s,
+        members=tuple(sorted(members, key=_natural)),
+        learners=tuple(learners),
+    )
+
+
+def _leadership_transfer(stream: Stream, cast: Cast, window: Window) -> Fault:
+    return LeadershipTransfer(at_s=window.at_s, host=stream.choice(cast.universe))
 
 
 def _pause(stream: Stream, cast: Cast, window: Window) -> Fault:
@@ -252,6 +295,16 @@ def _if_wiped_recover(cast: Cast) -> str:
     return "" if cast.tolerance else "no replica can be spared, so no disk may be lost"
 
 
+def _if_members_change(cast: Cast) -> str:
+    if not cast.tags.membership:
+        return "its members never change"
+    return "" if len(cast.universe) > MEMBERS_MIN else "there is nobody who could be exchanged"
+
+
+def _if_led_and_operated(cast: Cast) -> str:
+    return "" if cast.tags.membership and cast.tags.leader else "nobody can tell it who is to lead"
+
+
 def _if_tolerated(what: str) -> Callable[[Cast], str]:
     return lambda cast: "" if what in cast.tags.tolerates else f"it does not tolerate {what}"
 
@@ -276,6 +329,8 @@ KINDS: dict[str, Kind] = {
              _if_durable, _torn_write),
         Kind("wipe", "a replica loses its disk and comes back knowing nothing", 3, "wiped",
              _if_wiped_recover, _wipe),
+        Kind("amnesia", "a replica forgets all while its messages are on their way", 2, "amnesias",
+             _if_wiped_recover, _amnesia),
         Kind("pause", "a server's CPU stops for a while", 4, "pauses", _always, _pause),
         Kind("partition", "groups of hosts cannot talk to each other", 3, "dropped: partition",
              _always, _partition),
@@ -301,6 +356,10 @@ KINDS: dict[str, Kind] = {
              _if_clocks_are_not_trusted, _clock_jump),
         Kind("client-crash", "a client stops with its command open", 3, "client crashes",
              _always, _client_crash),
+        Kind("membership-change", "an operator asks for other voting members", 4,
+             "membership changes", _if_members_change, _membership_change),
+        Kind("leadership-transfer", "an operator asks for another leader", 2,
+             "leadership transfers", _if_led_and_operated, _leadership_transfer),
     )
 }  # fmt: skip
 """Every kind by its name."""

@@ -19,6 +19,10 @@ out ("withheld" in the coverage).
 that is large enough for the protocol to go on, and the rest stays down for ever. In those, disks
 are lost only outside the core, so that the core needs nothing from members that never return. A
 protocol without disks gets no such schedule: its core might be waiting for one of the others.
+
+**Other members.** A schedule in which operators ask for other members may leave any set of voters
+that it names. So t is then the tolerance of the smallest of these sets, both for disks that are
+lost, counted among all replicas, and for those that stay down for ever.
 """
 
 import math
@@ -33,7 +37,7 @@ from concur.base import Protocol, Tags
 from concur.chance import Stream
 from concur.errors import BadInput
 from concur.faults.base import LEADER, Fault
-from concur.faults.catalogue import AnyFault, Partition, hosts_of
+from concur.faults.catalogue import AnyFault, MembershipChange, Partition, hosts_of
 from concur.faults.kinds import KINDS, Cast, Kind, Window
 
 COUNT_MAX = 100
@@ -45,6 +49,9 @@ FIRST, LAST, HEAL = 0.2, 0.7, 0.75
 HEAL_FROM, HEAL_TO = 0.6, 0.7
 """A random schedule is healed after a share of the run drawn from here."""
 CORE_CHANCE = 0.3
+CHANGE = "membership-change"
+SPARES = 2
+"""Replicas that are no members at first, where members are to change."""
 TOUR_CHANCE = 0.4
 TOUR_KINDS = ("wipe", "torn-write", "torn-write", "crash")
 
@@ -60,6 +67,11 @@ class Schedule(msgspec.Struct, frozen=True):
     heal_at_s: float = 0.0
     core: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+
+    def tolerance(self, protocol: Protocol, members: int) -> int:
+        """How many replicas may be without their memory at a time, of `members` at the start."""
+        sizes = [len(f.members) for f in self.faults if isinstance(f, MembershipChange)]
+        return min(map(protocol.crash_tolerance, (members, *sizes)))
 
     def lines(self) -> list[str]:
         """The schedule for people: one line a fault, in order of time."""
@@ -113,22 +125,48 @@ def schedule(
         return _checked(read_schedule(path), cast, f"faults file {path}")
     if text == "none":
         return Schedule()
+    changing = _changing(cast, world)
     if text == "all":
-        return random_schedule(seed, cast, seconds)
-    return spread_schedule(parse(text), seed, cast, seconds)
+        return random_schedule(seed, cast, changing, seconds)
+    counts = parse(text)
+    if CHANGE in counts:
+        cast = changing
+    return spread_schedule(counts, seed, cast, seconds)
 
 
 def cast_of(world: Scene, tags: Tags) -> Cast:
     """Who is there in a world, for faults to hit."""
     servers = world.replica_hosts
     members = tuple(h for h in servers if h in world.config.members) or servers
+    spares = tuple(h for h in servers if h in world.config.universe and h not in members)
     return Cast(
         members=members,
-        others=tuple(h for h in servers if h not in members),
+        spares=spares,
+        others=tuple(h for h in servers if h not in members and h not in spares),
         clients=tuple(h for h in world.all_hosts() if h not in servers),
         tolerance=world.protocol.crash_tolerance(len(members)),
         tags=tags,
     )
+
+
+def spares_for(spec: "str | Schedule", tags: Tags) -> int:
+    """How many spare replicas a run has if nobody says: some, if its members are to change."""
+    if not tags.membership:
+        return 0
+    text = spec.strip() if isinstance(spec, str) else ""
+    if text.startswith("@") or text.endswith(".json"):
+        spec = read_schedule(text.removeprefix("@"))
+    if isinstance(spec, Schedule):
+        changes = any(isinstance(fault, MembershipChange) for fault in spec.faults)
+    else:
+        changes = text == "all" or (text != "none" and CHANGE in parse(text))
+    return SPARES if changes else 0
+
+
+def _changing(cast: Cast, world: Scene) -> Cast:
+    """The same cast when its members are going to change."""
+    tolerance = world.protocol.crash_tolerance(cast.voters_min)
+    return msgspec.structs.replace(cast, tolerance=min(cast.tolerance, tolerance))
 
 
 def parse(spec: str) -> dict[str, int]:
@@ -184,7 +222,7 @@ def _checked(found: Schedule, cast: Cast, where: str) -> Schedule:
             _check_number(f"{here}: {field}", field, getattr(fault, field))
         _check_hosts(here, hosts_of(fault), known)
     _check_hosts(f"{where}, core", found.core, set(cast.servers))
-    down = [host for host in cast.members if found.core and host not in found.core]
+    down = [host for host in cast.universe if found.core and host not in found.core]
     if len(down) > cast.tolerance:
         raise BadInput(
             f"{where}: the core leaves {', '.join(down)} down for ever, expected at most "
@@ -235,8 +273,10 @@ def spread_schedule(counts: dict[str, int], seed: int, cast: Cast, seconds: floa
     return Schedule(tuple(faults), heal, (), left_out)
 
 
-def random_schedule(seed: int, cast: Cast, seconds: float) -> Schedule:
+def random_schedule(seed: int, cast: Cast, changing: Cast, seconds: float) -> Schedule:
     """A swarm: which kinds are on, how many, how strong and when, all drawn from the seed.
+
+    `changing` is the cast of schedules in which members change.
 
     Half of the kinds are on in a schedule, because a kind that is always on hides what only
     happens without it. In half of the schedules faults crowd around a few moments, because most
@@ -248,9 +288,11 @@ def random_schedule(seed: int, cast: Cast, seconds: float) -> Schedule:
     moments = [whole.uniform(0.05 * seconds, 0.9 * heal) for _ in range(4)]
     moments = moments[: whole.below(5)] if whole.chance(0.5) else []
     calm = whole.chance(0.5)
+    if not KINDS[CHANGE].obstacle(cast) and Stream(seed, "fault", CHANGE).chance(0.5):
+        cast = changing
     core = _core(Stream(seed, "fault", "core"), cast)
     if core:
-        outside = tuple(host for host in cast.members if host not in core)
+        outside = tuple(host for host in cast.universe if host not in core)
         cast = msgspec.structs.replace(cast, expendable=outside)
     tour = _tour(seed, cast, seconds, heal)
     faults: list[Fault] = list(tour)
@@ -320,9 +362,14 @@ def _tour(seed: int, cast: Cast, seconds: float, heal: float) -> list[Fault]:
         else:  # when it has changed
             at, lasts = at + before, 2 * after
         window = Window(_ms(at), _ms(lasts, least=0.001))
-        if pivot in (cast.expendable or cast.members) and not kind.obstacle(cast):
+        if pivot in (cast.expendable or cast.universe) and not kind.obstacle(cast):
             alone = msgspec.structs.replace(
-                cast, members=(pivot,), others=(), expendable=(pivot,), tags=_leaderless(cast.tags)
+                cast,
+                members=(pivot,),
+                spares=(),
+                others=(),
+                expendable=(pivot,),
+                tags=_leaderless(cast.tags),
             )
             faults.append(kind.draw(stream, alone, window))
         rest = stream.shuffled([host for host in inside if host != pivot])
@@ -343,11 +390,11 @@ def _length(stream: Stream, seconds: float) -> float:
 
 def _core(stream: Stream, cast: Cast) -> tuple[str, ...]:
     """Sometimes as few members as the protocol can do with; else (), which is everyone."""
-    wanted, order = stream.chance(CORE_CHANCE), stream.shuffled(cast.members)
+    wanted, order = stream.chance(CORE_CHANCE), stream.shuffled(cast.universe)
     if not wanted or not cast.tolerance or not cast.tags.durable:
         return ()
     kept = order[cast.tolerance :]
-    return (*(host for host in cast.members if host in kept), *cast.others)
+    return (*(host for host in cast.universe if host in kept), *cast.others)
 
 
 def _ms(time_s: float, least: float = 0.0) -> float:

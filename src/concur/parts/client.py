@@ -16,6 +16,7 @@ the log where the protocol has a read path. All state is volatile: a client that
 client, with names that no earlier incarnation used.
 """
 
+from functools import cached_property
 from typing import TypeVar
 
 import msgspec
@@ -109,6 +110,12 @@ class Client(Node[C]):
     leader: str = ""
     operations: tuple[Operation, ...] = ()
 
+    @cached_property
+    def replicas(self) -> tuple[str, ...]:
+        """Whom to ask, in turn. Members may have changed since the start, so spares come last."""
+        members = self.config.members
+        return (*members, *(r for r in self.config.universe if r not in members))
+
     def reads_bypass_log(self) -> bool:
         """Whether read-only commands go as `Read`. Protocols override it."""
         return True
@@ -187,9 +194,7 @@ class Client(Node[C]):
         )  # fmt: skip
         wait = seconds(self.params.retry_s)
         if silent:
-            wait_s = self.params.retry_s * min(
-                1 << silent // len(self.config.members), BACK_OFF_MAX
-            )
+            wait_s = self.params.retry_s * min(1 << silent // len(self.replicas), BACK_OFF_MAX)
             wait = self.jitter(wait_s * 0.75, wait_s)
         self._wait(operation, wait)
 
@@ -217,9 +222,9 @@ class Client(Node[C]):
             seen = f"no answer to {operation.attempts} requests"
             self._finish(operation, Indefinite(f"deadline passed: {seen}"))
             return
-        members = self.config.members
-        asked = members.index(operation.to) if operation.to in members else -1
-        other = members[(asked + 1) % len(members)]
+        replicas = self.replicas
+        asked = replicas.index(operation.to) if operation.to in replicas else -1
+        other = replicas[(asked + 1) % len(replicas)]
         if self.leader == operation.to:
             self.leader = other
         self._send(operation, to=other, silent=operation.silent + 1)
@@ -259,7 +264,7 @@ class Client(Node[C]):
         operation = self._find(m.session, m.seq)
         if operation is None or operation.to != source:
             return
-        if m.leader in self.config.members and m.leader != source and operation.hops < HOPS_MAX:
+        if m.leader in self.replicas and m.leader != source and operation.hops < HOPS_MAX:
             self.leader = m.leader
             self._send(operation, to=m.leader, hops=operation.hops + 1)
         else:  # an election, probably: it takes a fraction of what a lost message would cost us

@@ -98,12 +98,20 @@ class Snapshots(Node[L]):
         """`snapshot` is durable: what it covers may be forgotten."""
         raise NotImplementedError
 
+    def membership(self) -> tuple[str, ...]:
+        """Who belongs to the system, as a snapshot is to say it (20)."""
+        return self.config.members
+
+    def snapshot_sources(self) -> tuple[str, ...]:
+        """Replicas that may hold a snapshot."""
+        return tuple(r for r in self.config.universe if r != self.id)
+
     # --- taking them -----------------------------------------------------------------------------
 
     def take_snapshot(self, mark: Mark) -> None:
         """Save what has been executed, unless a save is still under way."""
         if not self.saving:
-            snapshot = self.capture(mark, self.config.members)
+            snapshot = self.capture(mark, self.membership())
             self.saving = (snapshot,)
             self.save_snapshot(snapshot)
 
@@ -182,7 +190,7 @@ class Snapshots(Node[L]):
         incoming = self.incoming
         if incoming is None:
             return
-        others = [m for m in self.config.members if m != self.id]
+        others = self.snapshot_sources()
         gone = incoming.total and not self.is_ahead(incoming.index, incoming.mark)
         if gone or not others or incoming.sources > len(others):
             self.incoming = None
@@ -194,7 +202,7 @@ class Snapshots(Node[L]):
         self._ask()
 
     def _turn_to_another(self, incoming: Incoming) -> None:
-        others = [m for m in self.config.members if m != self.id]
+        others = self.snapshot_sources()
         at = others.index(incoming.source) if incoming.source in others else -1
         self.incoming = msgspec.structs.replace(
             incoming, source=others[(at + 1) % len(others)], silent=0, sources=incoming.sources + 1
@@ -205,7 +213,7 @@ class Snapshots(Node[L]):
         if not 0 < m.total <= SNAPSHOT_BYTES_MAX or not m.data or m.offset < 0:
             return
         incoming = self.incoming
-        if not self.is_ahead(m.index, m.mark) or source not in self.config.members:
+        if not self.is_ahead(m.index, m.mark) or source not in self.config.universe:
             return
         if incoming is None:
             incoming = Incoming(source)

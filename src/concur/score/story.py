@@ -7,28 +7,24 @@ has one only) is spared what would have hit that host; one that cannot lose a di
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
 from concur.base import Protocol, Tags
 from concur.faults.base import Fault
 from concur.faults.catalogue import Partition, without_hosts
-from concur.faults.schedule import Schedule, schedule
-
-
-class _Members(NamedTuple):
-    members: tuple[str, ...]
+from concur.faults.schedule import Schedule, schedule, spares_for
+from concur.node import Config
 
 
 class _Scene:
     """What drawing a schedule needs to know: who takes part."""
 
-    def __init__(self, protocol: Protocol, replicas: int, clients: int) -> None:
+    def __init__(self, protocol: Protocol, replicas: int, clients: int, spares: int = 0) -> None:
         self.protocol = protocol
-        self.replica_hosts = tuple(f"r{i + 1}" for i in range(replicas))
+        self.replica_hosts = tuple(f"r{i + 1}" for i in range(replicas + spares))
         self.clients = tuple(f"c{i + 1}" for i in range(clients))
-        self.config = _Members(self.replica_hosts)
+        self.config = Config(self.replica_hosts[:replicas], (("replica", self.replica_hosts),))
 
     def all_hosts(self) -> tuple[str, ...]:
         return (*self.replica_hosts, *self.clients)
@@ -49,8 +45,9 @@ def story(
     """
     able = [p for p in protocols if p.tags.crash_tolerant] or list(protocols)
     weakest = min(able, key=lambda p: p.crash_tolerance(replicas))
-    scene = _Scene(weakest, replicas, clients)
-    return schedule(faults, seed=seed, world=scene, seconds=seconds, tags=_common(able))
+    tags = _common(able)
+    scene = _Scene(weakest, replicas, clients, spares_for(faults, tags))
+    return schedule(faults, seed=seed, world=scene, seconds=seconds, tags=tags)
 
 
 def _common(protocols: Sequence[Protocol]) -> Tags:
@@ -60,6 +57,8 @@ def _common(protocols: Sequence[Protocol]) -> Tags:
         leader=True,
         durable=all(t.durable for t in tags),
         recovers_wiped=all(t.recovers_wiped for t in tags),
+        membership=all(t.membership for t in tags),
+        learners=all(t.learners for t in tags),
         needs=tuple(sorted({need for t in tags for need in t.needs})),
         tolerates=tuple(
             what for what in tags[0].tolerates if all(what in t.tolerates for t in tags)
@@ -69,26 +68,23 @@ def _common(protocols: Sequence[Protocol]) -> Tags:
 
 def fitted(told: Schedule, protocol: Protocol, *, replicas: int, clients: int) -> Schedule:
     """The same story for the hosts that a protocol has."""
-    scene = _Scene(protocol, replicas, clients)
-    gone = set(scene.all_hosts()) - hosts(protocol, replicas, clients)
+    spares = spares_for(told, protocol.tags)
+    told_of = _Scene(protocol, replicas, clients, spares_for(told, Tags(membership=True)))
+    gone = set(told_of.all_hosts()) - hosts(protocol, replicas, clients, spares)
     if not gone:
         return told
     kept = [found for fault in told.faults if (found := without_hosts(fault, gone)) is not None]
     core = tuple(host for host in told.core if host not in gone)
-    if told.core and set(scene.replica_hosts) - gone - set(core):
+    if told.core and set(told_of.replica_hosts) - gone - set(core):
         core = ()  # it has no replica to spare for ever
     return msgspec.structs.replace(told, faults=tuple(kept), core=core)
 
 
-def hosts(protocol: Protocol, replicas: int, clients: int) -> set[str]:
+def hosts(protocol: Protocol, replicas: int, clients: int, spares: int = 0) -> set[str]:
     """The names of a protocol's hosts: those of the first node on each."""
-    counts = {"replicas": replicas, "clients": clients}
-    return {
-        f"{role.prefix}{i + 1}"
-        for role in protocol.roles()
-        if not role.beside
-        for i in range(role.count if isinstance(role.count, int) else counts[role.count])
-    }
+    roles = protocol.roles()
+    config = Config.of(roles, replicas, clients, spares)
+    return {id for role in roles if not role.beside for id in config.role(role.name)}
 
 
 def shown(told: Schedule) -> "list[Shown]":

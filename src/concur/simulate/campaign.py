@@ -17,7 +17,7 @@ import msgspec
 from concur.base import Protocol
 from concur.errors import BadInput
 from concur.faults.kinds import KINDS, Cast
-from concur.faults.schedule import Schedule, parse, read_schedule
+from concur.faults.schedule import Schedule, parse, read_schedule, spares_for
 from concur.simulate.case import Case, failures
 
 SEEDS_MAX = 10_000_000
@@ -26,7 +26,7 @@ REQUIRED_FROM = 50
 """From this many runs on, what never happened in a campaign is a failure of the campaign: a random
 schedule has each kind of fault on in half of the runs, but not every fault of it hits something."""
 
-CRASHES = ("crash", "leader-crash", "blackout", "torn-write", "wipe")
+CRASHES = ("crash", "leader-crash", "blackout", "torn-write", "wipe", "amnesia")
 DEPOSING = (*CRASHES, "leader-isolation", "partition", "pause")
 RENAMED = {"snapshot_installed": "snapshot transfers"}
 """What nodes observe and how coverage calls it."""
@@ -180,7 +180,15 @@ def required(case: Case) -> tuple[Needed, ...]:
     """What must not stay zero in a campaign of this case, by tags and kinds of fault."""
     tags = case.protocol.tags
     members = tuple(f"r{i + 1}" for i in range(case.replicas))
-    cast = Cast(members, (), ("c1",), case.protocol.crash_tolerance(case.replicas), tags)
+    spares = case.spares if case.spares is not None else spares_for(case.faults, tags)
+    cast = Cast(
+        members=members,
+        spares=tuple(f"r{case.replicas + i + 1}" for i in range(spares)),
+        others=(),
+        clients=("c1",),
+        tolerance=case.protocol.crash_tolerance(case.replicas),
+        tags=tags,
+    )
     kinds = [kind for kind in _kinds(case.faults) if not KINDS[kind].obstacle(cast)]
     why: dict[str, str] = {}
     for kind in kinds:

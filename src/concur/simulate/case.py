@@ -22,6 +22,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     protocol: Protocol
     replicas: int = 3
     clients: int = 10
+    spares: int | None = None
     network: str | Network = "lan"
     workload: str | Workload | None = None
     machine: str | Machine[Any, Any] = "kv"
@@ -41,6 +42,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
             self.protocol,
             replicas=self.replicas,
             clients=self.clients,
+            spares=self.spares,
             network=self.network,
             machine=self.machine,
             seed=self.seed,
@@ -63,6 +65,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
             if value != type(self.protocol).parameters[name].default:
                 words += ["--param", f"{name}={_plain(value)}"]
         words += ["--replicas", str(self.replicas), "--clients", str(self.clients)]
+        if self.spares is not None:
+            words += ["--spares", str(self.spares)]
         words += ["--network", _label(self.network)]
         if self.workload is not None:
             words += ["--workload", _label(self.workload)]

@@ -9,10 +9,10 @@ in an underscore. It can also be talked to, one command at a time, with `propose
 
 from typing import TYPE_CHECKING, Any, Self
 
-from concur.base import Protocol
+from concur.base import REPLICAS_MAX, Protocol
 from concur.effects import Definite, Indefinite, Ok, Outcome
 from concur.errors import BadInput, ConcurError
-from concur.faults.schedule import Schedule, schedule
+from concur.faults.schedule import Schedule, schedule, spares_for
 from concur.histories import History, Verdict, check
 from concur.machines import Machine, MachineError, machine
 from concur.node import SECOND, seconds
@@ -51,6 +51,7 @@ class Simulation:
     ----------
     protocol: the description to run; nothing of it is changed.
     replicas, clients: how many. Clients stand where the network puts them.
+    spares: replicas beside those, which may become members. None: two if members are to change.
     network: a preset's name, a file, or a `Network`.
     machine: the replicated state machine: a name or a `Machine`.
     seed: decides everything that is left to chance.
@@ -73,6 +74,7 @@ class Simulation:
         *,
         replicas: int = REPLICAS,
         clients: int = CLIENTS,
+        spares: int | None = None,
         network: "str | Network" = "lan",
         machine: "str | Machine[Any, Any]" = "kv",
         seed: int = 0,
@@ -86,6 +88,7 @@ class Simulation:
         self.protocol = protocol
         self.replicas = replicas
         self.clients = clients
+        self.spares = spares
         self.network = network
         self.machine = machine
         self.seed = seed
@@ -130,7 +133,10 @@ class Simulation:
             history=self.history_ if self.record else None,
             samples=self.samples_,
         )
-        world = self._world(where, specification, recorder)
+        spares = self.spares
+        if spares is None:
+            spares = spares_for(faults, self.protocol.tags)
+        world = self._world(where, specification, recorder, spares)
         self.world_ = load.world = world
         world.completions = load.completed
         self.schedule_ = schedule(
@@ -197,7 +203,7 @@ class Simulation:
         if world is None:
             _whole("clients", self.clients, 1, CLIENTS_MAX)
             where, _ = self._resolve()
-            world = self._live = self._world(where, specification, None)
+            world = self._live = self._world(where, specification, None, self.spares or 0)
             world.completions = self._answered
             world.start()
         client = world.config.role("client")[0]
@@ -239,12 +245,18 @@ class Simulation:
         return where, found
 
     def _world(
-        self, where: Network, specification: "Machine[Any, Any]", recorder: "Recorder | None"
+        self,
+        where: Network,
+        specification: "Machine[Any, Any]",
+        recorder: "Recorder | None",
+        spares: int,
     ) -> World:
+        _whole("spares", spares, 0, REPLICAS_MAX)
         return World(
             self.protocol,
             replicas=self.replicas,
             clients=self.clients,
+            spares=spares,
             network=where,
             machine=specification,
             seed=self.seed,

@@ -74,6 +74,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any]
     replicas: int
     clients: int
+    spares: int = 0
     network: Network
     machine: str
     workload: dict[str, Any]
@@ -173,6 +174,7 @@ def header(
         parameters=protocol.get_params(deep=False),
         replicas=simulation.replicas,
         clients=simulation.clients,
+        spares=len(world.config.universe) - len(world.config.members),
         network=world.network,
         machine=_machine_address(world.machine),
         workload=_workload_as_plain(workload),
@@ -341,6 +343,7 @@ def simulation_of(found: Header, protocol: Protocol | None = None) -> "Simulatio
         protocol.clone().set_params(**parameters),
         replicas=found.replicas,
         clients=found.clients,
+        spares=found.spares,
         network=found.network,
         machine=found.machine,
         seed=found.seed,

@@ -28,12 +28,15 @@ from concur.effects import (
     LinkUp,
     Multicast,
     Observe,
+    Ok,
     Outcome,
 )
+from concur.errors import BadInput
 from concur.faults.base import Fault
 from concur.faults.schedule import Schedule
-from concur.messages import Message
+from concur.messages import Message, encode
 from concur.node import SECOND, Config, seconds
+from concur.parts.membership import OPERATOR, Order
 from concur.properties import STANDARD, Broken, Property, Violation
 from concur.simulate.costs import Costs
 from concur.simulate.hosts import Host, Place, stale
@@ -63,6 +66,7 @@ class World:
         *,
         replicas: int,
         clients: int,
+        spares: int = 0,
         network: Network,
         machine: Any,
         seed: int,
@@ -107,24 +111,23 @@ class World:
         self._cut: Counter[tuple[str, str]] = Counter()
         self._blocked: Counter[tuple[str, str]] = Counter()
         self._extra: Counter[tuple[str, str]] = Counter()
+        self._strays: Counter[str] = Counter()
+        self._stray_ns: Counter[str] = Counter()
         self.lost: set[str] = set()
         self.leader: str = ""
         self.places: dict[str, Place] = {}
         self.hosts: dict[str, Host] = {}
-        self._build(replicas, clients)
+        self._orders: list[Order] = []
+        self._build(replicas, clients, spares)
+        self.tolerance = protocol.crash_tolerance(len(self.config.members))
+        """How many replicas may be without their memory at a time."""
 
-    def _build(self, replicas: int, clients: int) -> None:
+    def _build(self, replicas: int, clients: int, spares: int) -> None:
         roles = self.protocol.roles()
-        counts = {"replicas": replicas, "clients": clients}
-        ids = {
-            role.name: tuple(
-                f"{role.prefix}{i + 1}"
-                for i in range(counts.get(role.count, role.count))  # type: ignore[arg-type]
-            )
-            for role in roles
-        }
-        first = next(role.name for role in roles if role.place == "replica")
-        self.config = Config(ids[first], tuple(ids.items()))
+        if spares and not self.protocol.tags.membership:
+            raise BadInput(f"spares: {spares}, but {self.protocol.label} never changes its members")
+        self.config = Config.of(roles, replicas, clients, spares)
+        ids = dict(self.config.roles)
         for role in roles:
             names = ids[role.name]
             if role.place == "client":
@@ -257,11 +260,18 @@ class World:
             table = self.network.delays(self.hosts[source].region, self.hosts[target].region)
             arrive = self.hosts[target].arrive
             link = Link(self.seed, source, target, stream, table, self.network, arrive)
-            link.blocked = self._blocked[source, target] > 0
-            link.extra_ns = self._extra[source, target]
-            link.configure(self.loss, self.duplicate, self.reorder, self.late_ns)
             self._links[key] = link
+            self._configure(link)
         return link
+
+    def _configure(self, link: Link) -> None:
+        """Let a link be as the faults of the moment have it."""
+        pair = link.source, link.target
+        link.blocked = self._blocked[pair] > 0
+        link.extra_ns = self._extra[pair]
+        reorder = min(1.0, self.reorder + self._strays[link.source] / 100)
+        late_ns = self.late_ns + self._stray_ns[link.source]
+        link.configure(self.loss, self.duplicate, reorder, late_ns)
 
     def block(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Let nothing pass from the first host of each pair to the second. Calls add up."""
@@ -280,8 +290,7 @@ class World:
         for stream in (False, True):
             link = self._links.get((source, target, stream))
             if link is not None:
-                link.blocked = blocked
-                link.configure(self.loss, self.duplicate, self.reorder, self.late_ns)
+                self._configure(link)
                 if stream:
                     self.break_stream(link, up=not blocked)
 
@@ -316,7 +325,7 @@ class World:
         self.reorder = round(self.reorder + reorder, 9)
         self.late_ns += late_ns
         for link in self._links.values():
-            link.configure(self.loss, self.duplicate, self.reorder, self.late_ns)
+            self._configure(link)
 
     def add_delay(self, pairs: Iterable[tuple[str, str]], extra_ns: int) -> None:
         """Add to the time that messages take from the first host of each pair to the second."""
@@ -327,8 +336,15 @@ class World:
             for stream in (False, True):
                 link = self._links.get((source, target, stream))
                 if link is not None:
-                    link.extra_ns = self._extra[source, target]
-                    link.configure(self.loss, self.duplicate, self.reorder, self.late_ns)
+                    self._configure(link)
+
+    def add_strays(self, host: str, percent: int, late_ns: int) -> None:
+        """Add to the share of a host's messages that go astray, and arrive up to so much later."""
+        self._strays[host] += percent
+        self._stray_ns[host] += late_ns
+        for link in self._links.values():
+            if link.source == host:
+                self._configure(link)
 
     # --- faults on hosts ----------------------------------------------------------------------
 
@@ -337,17 +353,15 @@ class World:
 
         `concur.faults.schedule` argues the bound.
         """
-        tags, members = self.protocol.tags, self.config.members
-        if host not in members or (tags.durable and not disk):
+        tags = self.protocol.tags
+        if host not in self.config.universe or (tags.durable and not disk):
             return True
-        if not tags.recovers_wiped:
-            return False
-        return len(self.lost | {host}) <= self.protocol.crash_tolerance(len(members))
+        return tags.recovers_wiped and len(self.lost | {host}) <= self.tolerance
 
     def crash(self, host: str, *, torn: bool = False, wiped: bool = False) -> bool:
         """Stop a host. Volatile state is lost, a suffix of what was not synced, all if `wiped`."""
         done = self.hosts[host].crash(torn=torn, wiped=wiped)
-        if done and (wiped or not self.protocol.tags.durable) and host in self.config.members:
+        if done and (wiped or not self.protocol.tags.durable) and host in self.config.universe:
             self.lost.add(host)
         if done and self.on_client is not None:
             self.on_client(host, False)
@@ -357,11 +371,28 @@ class World:
         """Start a stopped host with what its disk holds, or with an empty disk."""
         self.hosts[host].tear = False
         done = self.hosts[host].start("wiped" if wiped else "restart")
-        if done and wiped and host in self.config.members:
+        if done and wiped and host in self.config.universe:
             self.lost.add(host)
         if done and self.on_client is not None:
             self.on_client(host, True)
         return done
+
+    def forget(self, host: str) -> bool:
+        """Let a host lose its memory and its disk, and go on at once as one that knows nothing."""
+        done = self.crash(host, wiped=True)
+        if done:
+            self.count["amnesias"] += 1
+            self.restart(host)
+        return done
+
+    def order(self, order: Order) -> bool:
+        """Let the operator ask for something. False if there is none, or it is down."""
+        operator = next(iter(self.config.role(OPERATOR.name)), "")
+        if not operator or not self.places[operator].host.up:
+            return False
+        self._orders.append(order)
+        self.invoke(operator, len(self._orders), encode(order))
+        return True
 
     def is_up(self, host: str) -> bool:
         return self.hosts[host].up
@@ -391,6 +422,7 @@ class World:
     def apply(self, schedule: "Schedule") -> None:
         """Let every fault of a schedule begin and end at its time, and heal at the last."""
         heal = seconds(schedule.heal_at_s)
+        self.tolerance = schedule.tolerance(self.protocol, len(self.config.members))
         for fault in schedule.faults:
             begin = seconds(fault.at_s)
             if begin >= heal:
@@ -428,7 +460,11 @@ class World:
     def observe(self, place: Place, effect: Decide | Observe | Complete, at: int) -> None:
         """Feed an effect that has become visible to properties and to the history."""
         if type(effect) is Complete:
-            if self.completions is not None:
+            if place.role.name == OPERATOR.name:
+                order = self._orders[effect.op - 1]
+                what = "membership changes" if order.members else "leadership transfers"
+                self.count[what if type(effect.outcome) is Ok else f"{what} given up"] += 1
+            elif self.completions is not None:
                 self.completions(place.id, effect.op, effect.outcome, at)
             return
         if type(effect) is Observe:

@@ -43,7 +43,9 @@ from concur.effects import (
 from concur.machines import Machine
 from concur.messages import Message
 from concur.node import Config, Node, patch
+from concur.parts.membership import OPERATOR
 from concur.properties import STANDARD, Broken, Property
+from concur.testing.reach import Reach
 
 Key = tuple[str, TimerName]
 """A timer: the path of the node below the root that set it, and its name."""
@@ -134,12 +136,15 @@ class Cluster:
         *,
         replicas: int,
         clients: int = 1,
+        spares: int = 0,
         machine: "Machine[Any, Any] | None" = None,
         seed: int = 0,
         properties: tuple[Property, ...] = STANDARD,
         watchers: tuple[Watcher, ...] = (),
+        reach: Reach | None = None,
     ) -> None:
         self.protocol = protocol.validate(replicas)
+        self.reach = reach
         self.machine = machine
         self.now = 0
         self.steps = 0
@@ -158,21 +163,12 @@ class Cluster:
         self._folds = [p.initial() for p in properties]
         self._local: list[tuple[Seat, Event]] = []
         self._busy = False
-        counts = {"replicas": replicas, "clients": clients}
         roles = self.protocol.roles()
-        ids = {
-            role.name: tuple(
-                f"{role.prefix}{i + 1}"
-                for i in range(counts.get(role.count, role.count))  # type: ignore[arg-type]
-            )
-            for role in roles
-        }
-        first = next(role.name for role in roles if role.place == "replica")
-        self.config = Config(ids[first], tuple(ids.items()))
+        self.config = Config.of(roles, replicas, clients, spares)
         self.seats: dict[str, Seat] = {}
         for role in roles:
-            for i, id in enumerate(ids[role.name]):
-                host = ids[role.beside][i] if role.beside else id
+            for i, id in enumerate(self.config.role(role.name)):
+                host = self.config.role(role.beside)[i] if role.beside else id
                 self.seats[id] = Seat(self, id, role, host, seed)
 
     # --- life ----------------------------------------------------------------------------------
@@ -189,7 +185,16 @@ class Cluster:
 
     @property
     def clients(self) -> tuple[str, ...]:
-        return tuple(s.id for s in self.seats.values() if s.role.place == "client")
+        """Those who ask for commands; an operator is none of them."""
+        seats = self.seats.values()
+        return tuple(
+            s.id for s in seats if s.role.place == "client" and s.role.name != OPERATOR.name
+        )
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Those who ask for other members, or another leader."""
+        return self.config.role(OPERATOR.name)
 
     def is_up(self, host: str) -> bool:
         return any(s.node is not None for s in self.on(host))
@@ -209,7 +214,7 @@ class Cluster:
             seat.node, seat.timers, seat.turn_open = None, {}, False
             if wiped:
                 seat.image, seat.saved = {}, {}
-        if (wiped or not self.protocol.tags.durable) and host in self.config.members:
+        if (wiped or not self.protocol.tags.durable) and host in self.config.universe:
             self.lost.add(host)
         self._break_streams(host, up=False)
 
@@ -217,7 +222,8 @@ class Cluster:
         for seat in self.on(host):
             seat.incarnation += 1
             seat.started_at = self.now
-            seat.node = seat.role.node(
+            role = seat.role.node
+            seat.node = (role if self.reach is None else self.reach.counting(role))(
                 seat.id,
                 self.protocol,
                 self.config,

@@ -1,9 +1,10 @@
 """A random walk: dice decide what a cluster does next, far from what time would let happen.
 
 A walk delivers letters in any order, loses and doubles them, lets timers ring, asks for commands,
-crashes and restarts nodes, as far as the protocol's tags claim that it bears it. Then it heals
-everything, lets time pass in order, and asks for one more command of each client. It is a function
-of its seed.
+crashes and restarts nodes, as far as the protocol's tags claim that it bears it. Where members can
+be changed there are spares, and in half of the walks an operator orders other members and other
+leaders. Then it heals everything, lets time pass in order, and asks for one more command of each
+client. It is a function of its seed.
 """
 
 from typing import Any
@@ -15,7 +16,9 @@ from concur.histories import History, Verdict, check
 from concur.machines import Machine, machine
 from concur.messages import Command
 from concur.node import SECOND
+from concur.parts.membership import order_body
 from concur.testing.cluster import Cluster, Letter, Seat, Violated, Watcher
+from concur.testing.reach import Reach
 from concur.workloads import default_workload
 
 NEAR = 12
@@ -25,6 +28,10 @@ OUTSTANDING_MAX = 400
 FINISH_NS = 120 * SECOND
 FINISH_STEPS = 60_000
 CHECK_S_MAX = 10.0
+SPARES = 2
+"""Replicas that are no members at first, where members can be changed."""
+VOTERS_MIN = 3
+"""Orders leave at least so many members, unless there were fewer."""
 
 
 class Walk:
@@ -39,6 +46,7 @@ class Walk:
         clients: int = 2,
         machine_name: str = "register",
         watchers: tuple[Watcher, ...] = (),
+        reach: Reach | None = None,
     ) -> None:
         self.machine: Machine[Any, Any] = machine(machine_name)
         self.seed = seed
@@ -46,9 +54,11 @@ class Walk:
             protocol,
             replicas=replicas,
             clients=clients,
+            spares=SPARES if protocol.tags.membership else 0,
             machine=self.machine,
             seed=seed,
             watchers=watchers,
+            reach=reach,
         )
         self.cluster.on_effect = self._look
         self.cluster.on_complete = self._completed
@@ -65,6 +75,13 @@ class Walk:
         self._processes: dict[str, int] = {c: i for i, c in enumerate(names)}
         self._next_process = len(names)
         self._bodies: set[bytes] = set()
+        self._voters = (replicas, replicas)
+        if protocol.tags.membership:
+            self._voters = (min(replicas, max(VOTERS_MIN, replicas - 1)), replicas + 1)
+        fewest, most = self._voters
+        self._tolerance = min(map(protocol.crash_tolerance, range(fewest, most + 1)))
+        self._ordering = bool(self.cluster.operators) and self.dice.chance(0.5)
+        self._ordered: set[int] = set()
 
     # --- the walk -------------------------------------------------------------------------------
 
@@ -81,7 +98,10 @@ class Walk:
             elif draw < 720:
                 self._fire()
             elif draw < 860:
-                self.ask()
+                if draw < 740 and self._ordering:
+                    self._order()
+                else:
+                    self.ask()
             elif draw < 920 and "loss" in self.tags.tolerates:
                 self._drop()
             elif draw < 960 and "duplication" in self.tags.tolerates:
@@ -140,11 +160,11 @@ class Walk:
         wiped = dice.chance(0.3)
         if host in self.down or not cluster.is_up(host):
             return
-        member = host in cluster.config.members
+        member = host in cluster.config.universe
         loses = wiped or not self.tags.durable
         if loses and member:
-            limit = cluster.protocol.crash_tolerance(len(cluster.config.members))
-            if not self.tags.recovers_wiped or len(cluster.lost | {host}) > limit:
+            few = len(cluster.lost | {host}) <= self._tolerance
+            if not self.tags.recovers_wiped or not few:
                 if not self.tags.durable:
                     return
                 wiped = False
@@ -160,26 +180,32 @@ class Walk:
             self.cluster.restart(host, kind="wiped" if wiped else "restart")
 
     def waiting(self) -> bool:
-        """Whether some client waits for an answer."""
-        return bool(self._open)
+        """Whether some client, or an operator, waits for an answer."""
+        return bool(self._open or self._ordered)
 
     # --- healing --------------------------------------------------------------------------------
 
-    def finish(self) -> None:
-        """Heal, let time pass, and see that every client gets an answer to one more command."""
+    def finish(self, *, refusals: bool = False) -> None:
+        """Heal, let time pass, and see that every client gets an answer to one more command.
+
+        With `refusals` a definite refusal is an answer too: limits may have been reached.
+        """
         while self.down:
             self._restart()
         cluster = self.cluster
-        cluster.run(lambda: not self._open, FINISH_NS, FINISH_STEPS)
+        cluster.run(lambda: not self.waiting(), FINISH_NS, FINISH_STEPS)
         if self._open:
             client = min(self._open)
             raise Violated("every_operation_ends", f"{self._open[client][1]} has no answer", client)
+        if self._ordered:
+            raise Violated("every_operation_ends", "an order has no answer", cluster.operators[0])
         cluster.run(lambda: False, 5 * SECOND, FINISH_STEPS)  # a calm while, for recoveries
         last = {client: self.ask(client) for client in cluster.clients}
         cluster.run(lambda: not self._open, FINISH_NS, FINISH_STEPS)
         for client, op in last.items():
             outcome = cluster.outcomes.get((client, op))
-            if type(outcome) is not Ok and (self.tags.log or type(outcome) is not Definite):
+            refusable = refusals or not self.tags.log  # most lose where single values are decided
+            if type(outcome) is not Ok and not (refusable and type(outcome) is Definite):
                 said = "no answer" if outcome is None else f"{type(outcome).__name__}"
                 why = getattr(outcome, "error", "") or "none came"
                 raise Violated(
@@ -210,7 +236,24 @@ class Walk:
         cluster.invoke(client, op, body)
         return op
 
+    def _order(self) -> None:
+        """Let an operator order other voters and learners, or another leader."""
+        cluster, dice = self.cluster, self.dice
+        everyone = dice.shuffled(cluster.config.universe)
+        if dice.chance(0.3):
+            body = order_body(leader=everyone[0])
+        else:
+            voters = dice.between(*self._voters)
+            learners = everyone[voters : voters + dice.below(2)]
+            body = order_body(tuple(everyone[:voters]), tuple(learners))
+        self._ops += 1
+        self._ordered.add(self._ops)
+        cluster.invoke(dice.choice(cluster.operators), self._ops, body)
+
     def _completed(self, client: str, op: int, outcome: Outcome) -> None:
+        if client in self.cluster.operators:
+            self._ordered.discard(op)
+            return
         recorded, command, _ = self._open.pop(client)
         now = self.cluster.steps
         self._answered[client] = None

@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from concur.node import durable, invariant, on
-from concur.parts.batching import Batching
+from concur.parts.reads import QuorumReads
 from concur.parts.transfer import Snapshots
 from concur.protocols.multi_paxos.messages import (
     NO_BALLOT,
@@ -32,7 +32,7 @@ MESSAGE_COMMANDS_MAX = 1024
 """Commands (and slots) in one Promise or Learn; the rest is asked for."""
 
 
-class Acceptor(Snapshots["MultiPaxos"], Batching["MultiPaxos"]):
+class Acceptor(Snapshots["MultiPaxos"], QuorumReads["MultiPaxos"]):
     """What an acceptor remembers, and the two questions that it answers."""
 
     # Must survive a crash: whoever counted a promise or a vote relies on it for ever.

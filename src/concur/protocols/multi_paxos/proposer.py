@@ -5,7 +5,7 @@ import msgspec
 from concur.effects import Timer
 from concur.messages import Command
 from concur.node import invariant, on, seconds
-from concur.parts.client import NotLeader, Overloaded, Read, Reply
+from concur.parts.client import NotLeader
 from concur.protocols.multi_paxos.acceptor import CAMPAIGNING, FOLLOWING, LEADING
 from concur.protocols.multi_paxos.learner import Learner
 from concur.protocols.multi_paxos.messages import (
@@ -22,9 +22,6 @@ from concur.protocols.multi_paxos.messages import (
     Vote,
 )
 from concur.values import Map, Set
-
-READ_ROUNDS_MAX = 8
-"""Heartbeat rounds that reads may have under way; more reads share the next one."""
 
 INHERITED_MAX = 256
 """Slots of earlier ballots under way at a time. After a blackout these are all since the last
@@ -54,17 +51,6 @@ class Proposal(msgspec.Struct, frozen=True, array_like=True, gc=False):
     chosen: bool
 
 
-class PendingRead(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A read that waits for heartbeat `round` to be confirmed and `slot` to be executed."""
-
-    client: str
-    session: str
-    seq: int
-    body: bytes
-    round: int
-    slot: int
-
-
 class Proposer(Learner):
     """Campaigns when no leader is heard; leads when a phase-1 quorum has promised."""
 
@@ -80,12 +66,8 @@ class Proposer(Learner):
     proposals: Map[int, Proposal] = Map()
     resend_mark: int = 0
 
-    round: int = 0
-    confirmed: int = 0
-    acked: Map[str, int] = Map()
     heard: Set[str] = Set()
     heard_before: Set[str] = Set()
-    reads: tuple[PendingRead, ...] = ()
 
     # --- what mutants break ----------------------------------------------------------------------
 
@@ -203,13 +185,9 @@ class Proposer(Learner):
         self.next_slot = self.committed + 1
         self.proposals = Map()
         self.resend_mark = 0
-        self.acked = Map()
         # Whoever promised is alive.
         self.heard = self.heard_before = Set(self.promisers())
-        self.reads = tuple(
-            msgspec.structs.replace(read, round=self.round + 1, slot=self.top)
-            for read in self.reads
-        )
+        self.renew_reads()
         self.set_timer("resend", seconds(self.params.resend_s))
         self.set_timer("quorum", seconds(self.params.election_timeout_s[1]))
         self.beat()
@@ -238,9 +216,7 @@ class Proposer(Learner):
         self.leader = self.following[1] if self.following > self.ballot else ""
         self.cancel_timer("prepare")
         self.send_elsewhere()
-        for read in self.reads:
-            self.send(read.client, NotLeader(read.session, read.seq, self.leader))
-        self.reads = ()
+        self.refuse_reads()
         self.wait_for_leader()
 
     def _stop_leading(self) -> None:
@@ -263,7 +239,8 @@ class Proposer(Learner):
         return (
             self.phase == LEADING
             and self.next_slot - self.committed <= window
-            and len(self.votes) < self.params.log_entries_max
+            # What it has voted for already, and inherits, takes no more room.
+            and (len(self.votes) < self.params.log_entries_max or self.next_slot in self.votes)
         )
 
     def is_under_way(self, command: Command) -> bool:
@@ -335,24 +312,15 @@ class Proposer(Learner):
         self.begin_round()
         self.set_timer("heartbeat", seconds(self.params.heartbeat_s))
 
-    def begin_round(self) -> None:
-        self.round += 1
+    def send_round(self) -> None:
         self.broadcast(self.others, Heartbeat(self.ballot, self.committed, self.round))
-        if self.quorums.phase2_size == 1:
-            self.confirmed = self.round
-            self.serve_reads()
 
     @on(HeartbeatAck)
     def hear_ack(self, source: str, m: HeartbeatAck) -> None:
         if m.ballot != self.ballot or self.phase != LEADING or source not in self.config.members:
             return
         self.heard = self.heard.add(source)
-        if m.round > self.acked.get(source, 0):
-            self.acked = self.acked.put(source, m.round)
-            rounds = sorted((self.acked.get(m, 0) for m in self.others), reverse=True)
-            self.confirmed = ([self.round, *rounds])[self.quorums.phase2_size - 1]
-            if self.reads:
-                self.serve_reads()
+        self.hear_round(source, m.round)
 
     @on(Timer("quorum"))
     def check_quorum(self) -> None:
@@ -363,55 +331,25 @@ class Proposer(Learner):
         self.heard_before, self.heard = self.heard, Set()
         self.set_timer("quorum", seconds(self.params.election_timeout_s[1]))
 
-    # --- reads -----------------------------------------------------------------------------------
+    # --- reads (concur.parts.reads) ---------------------------------------------------------------
 
-    @on(Read)
-    def read(self, source: str, m: Read) -> None:
-        """A linearizable read, not written to the log.
+    def read_index(self) -> int:
+        """What must be executed for a read that comes at time t.
 
-        It must reflect every command that completed before it came, at time t. Let w be one,
-        chosen by a leader of ballot c; this replica leads ballot b. If c < b, then w is in a slot
-        up to `top`, where phase 1 of b found it: wait until that is executed. If c = b, this
-        replica counted the votes and has executed w. If c > b: a phase-1 quorum had promised c
-        before t. But the read waits until a phase-2 quorum has acknowledged a heartbeat sent
-        after t, each member at a time when it had promised nothing above b. The two quorums share
-        a member (Q1 + Q2 > N, all that flexible quorums ask for), and promises only grow: a
-        contradiction. So it is enough to execute up to `slot` and then answer from what is
-        executed by then.
+        Let w be a command that completed before t, chosen by a leader of ballot c; this replica
+        leads ballot b. If c < b, then w is in a slot up to `top`, where phase 1 of b found it. If
+        c = b, this replica counted the votes and has executed w. If c > b: a phase-1 quorum had
+        promised c before t. But a phase-2 quorum acknowledges a heartbeat sent after t, each member
+        at a time when it had promised nothing above b. The two quorums share a member (Q1 + Q2 > N,
+        all that flexible quorums ask for), and promises only grow: a contradiction.
         """
-        if self.phase != LEADING:
-            self.send(source, NotLeader(m.session, m.seq, self.leader))
-        elif len(self.reads) >= self.params.queue_max:
-            self.observe("overloaded")
-            self.send(source, Overloaded(m.session, m.seq))
-        else:
-            slot = max(self.top, self.committed)
-            pending = PendingRead(source, m.session, m.seq, m.body, self.round + 1, slot)
-            self.reads = (*self.reads, pending)
+        return max(self.top, self.committed)
 
-    def turn_end_due(self) -> bool:
-        return bool(self.queue) or bool(self.reads)
+    def executed_index(self) -> int:
+        return self.committed
 
-    def end_turn(self) -> None:
-        super().end_turn()
-        waiting = self.reads and self.reads[-1].round > self.round and self.phase == LEADING
-        # One round for all reads of this turn. With many under way, the next heartbeat does.
-        if waiting and self.round - self.confirmed < READ_ROUNDS_MAX:
-            self.begin_round()
-
-    def serve_reads(self) -> None:
-        reads, served = self.reads, 0
-        for read in reads:  # in order of round and of slot
-            if read.round > self.confirmed or read.slot > self.committed:
-                break
-            self.send(read.client, Reply(read.session, read.seq, self.query(read.body)))
-            served += 1
-        if served:
-            self.reads = reads[served:]
-
-    @invariant
-    def reads_stay_under_their_limit(self) -> bool:
-        return len(self.reads) <= self.params.queue_max
+    def is_read_quorum(self, replicas: tuple[str, ...]) -> bool:
+        return self.quorums.is_phase2(replicas)
 
     @invariant
     def a_leader_has_promised_its_own_ballot(self) -> bool:

@@ -71,6 +71,8 @@ class Replica(Proposer):
         self.load_saved(event.snapshot)
         if event.snapshot is not None:
             self.committed = self.compacted = self.known = event.snapshot.mark[0]
+            # Nobody is shown these any more, so they must not fill a log at its limit.
+            self.votes = self.votes.without([s for s in self.votes if s <= self.compacted])
         self.top_vote = self.votes.keys()[-1] if len(self.votes) else 0
         self.seen = self.promised
         if event.kind == "new":
