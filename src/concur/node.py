@@ -18,15 +18,22 @@ with verbs (`send`, `set_timer`, `decide`, ...) that do nothing else.
 CORE.md is the contract, rule by rule; the numbers in comments here are its.
 """
 
-import inspect
 import typing
 from collections import deque
 from collections.abc import Callable, Sequence
-from operator import attrgetter, is_
+from operator import is_
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import msgspec
 
+from concur.declarations import (
+    Trigger,
+    collect_fields,
+    collect_handlers,
+    durable,
+    invariant,
+    on,
+)
 from concur.effects import (
     CancelTimer,
     Change,
@@ -56,8 +63,7 @@ from concur.effects import (
     changes_of,
     patch,
 )
-from concur.logs import Log
-from concur.messages import Command, Message, check_annotation, check_message, check_value
+from concur.messages import Command, Message, check_value
 from concur.parts.sessions import Sessions
 from concur.values import Map
 
@@ -76,46 +82,6 @@ STEP_CASCADE_MAX = 10_000
 def seconds(duration_s: float) -> int:
     """A duration in seconds as integer nanoseconds, the unit of all times inside nodes."""
     return round(duration_s * SECOND)
-
-
-class Trigger(msgspec.Struct, frozen=True):
-    """What a handler answers to, and where the paper says so."""
-
-    event: Any
-    paper: str
-
-
-def on(*triggers: Any, paper: str = "") -> Callable[[F], F]:
-    """Tag a method as the handler of message classes, events, timers or a child's effects.
-
-    `on(Prepare)` is called with (source, message); `on(Timer("retry"))` with what follows the name
-    in a keyed timer ("retry", ...); `on(Start)` and `on(SnapshotSaved)` with the event and its
-    index; `on(Invoke)` with (op, body); `on(LinkDown)` with the peer; `on(TurnEnd)` with nothing;
-    `on(Decide)`, `on(Complete)` and `on(Observe)`, which only children cause, with (child, effect).
-    """
-
-    def tag(method: F) -> F:
-        known = getattr(method, "triggers_", ())
-        method.triggers_ = (*known, *(Trigger(t, paper) for t in triggers))  # type: ignore[attr-defined]
-        return method
-
-    return tag
-
-
-class _Durable:
-    def __init__(self, default: Any) -> None:
-        self.default = default
-
-
-def durable(default: T) -> T:
-    """Declare a field that survives a crash, with the value that it has in a new node."""
-    return typing.cast(T, _Durable(default))
-
-
-def invariant(method: F) -> F:
-    """Tag a method `() -> bool` as a local property: a sentence that holds in every state."""
-    method.invariant_ = True  # type: ignore[attr-defined]
-    return method
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -156,10 +122,6 @@ class Config(msgspec.Struct, frozen=True):
         )
 
 
-_CHILD_EFFECTS = (Decide, Complete, Observe)
-_PLAIN_EVENTS = (Start, Invoke, TurnEnd, LinkDown, LinkUp, SnapshotSaved)
-
-
 class Node(Generic[P]):
     """Base of all roles. See the module's docstring for what a subclass looks like."""
 
@@ -187,8 +149,8 @@ class Node(Generic[P]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _collect_fields(cls)
-        _collect_handlers(cls)
+        collect_fields(cls)
+        collect_handlers(cls)
 
     def __init__(
         self,
@@ -606,104 +568,6 @@ class Node(Generic[P]):
 
 def _arguments(event: Event) -> tuple[Any, ...]:
     return tuple(getattr(event, field) for field in event.__struct_fields__)
-
-
-# --- how a class becomes a node -----------------------------------------------------------------
-
-_PLAIN = (type(None), bool, int, str, bytes, tuple, float)
-
-
-def _collect_fields(cls: type[Node[Any]]) -> None:
-    """Find the fields that `cls` and the classes before it declare, mixins with them."""
-    fields: dict[str, bool] = {}
-    for base in reversed(cls.__mro__):
-        if "_declared" not in base.__dict__:
-            declared = _declared(base)
-            if base is cls or declared:
-                base._declared = declared  # type: ignore[attr-defined]
-        fields |= base.__dict__.get("_declared", {})
-    lasting = [name for name, is_durable in fields.items() if is_durable]
-    for name in fields:
-        check_value(getattr(cls, name), f"{cls.__name__}.{name}")
-    cls.fields_, cls.durable_ = tuple(fields), tuple(lasting)
-    # attrgetter yields a tuple only from two names on, hence the padding.
-    padding = ("fields_", "fields_")[len(lasting) :]
-    cls._get_durable = staticmethod(attrgetter(*lasting, *padding))
-    cls._get_fields = staticmethod(attrgetter(*fields))
-
-
-def _declared(cls: type) -> dict[str, bool]:
-    """The fields in a class's own body, and whether they are durable; unwraps their defaults."""
-    declared: dict[str, bool] = {}
-    annotations = {} if cls.__module__ in ("builtins", "typing") else inspect.get_annotations(cls)
-    for name, annotation in annotations.items():
-        where = f"{cls.__name__}.{name}"
-        if annotation is ClassVar or typing.get_origin(annotation) is ClassVar:
-            continue
-        if isinstance(annotation, str) and "ClassVar" in annotation:
-            continue
-        if name.startswith("_") or name.endswith("_"):
-            raise TypeError(f"{where}: a field's name neither begins nor ends with an underscore")
-        if name not in cls.__dict__:
-            raise TypeError(f"{where} needs a value to begin with")
-        check_annotation(annotation, where)
-        default = cls.__dict__[name]
-        declared[name] = isinstance(default, _Durable)
-        if isinstance(default, _Durable):
-            if isinstance(default.default, Map | Log) and default.default not in (Map(), Log()):
-                raise TypeError(f"{where}: a durable Map or Log begins empty")
-            setattr(cls, name, default.default)
-    for name, default in cls.__dict__.items():
-        if isinstance(default, _Durable):
-            raise TypeError(f"{cls.__name__}.{name}: a durable field needs a type annotation")
-    return declared
-
-
-def _collect_handlers(cls: type[Node[Any]]) -> None:
-    """Find which method answers to what. Tags stay with a name when a subclass overrides it.
-
-    A method that is tagged anew answers to its new triggers only; of two methods for one trigger
-    the one in the more derived class counts.
-    """
-    tags: dict[str, tuple[Trigger, ...]] = {}
-    owners: dict[Any, tuple[str, type]] = {}
-    invariants: set[str] = set()
-    for base in reversed(cls.__mro__):
-        for name, method in base.__dict__.items():
-            if hasattr(method, "invariant_"):
-                invariants.add(name)
-            if not hasattr(method, "triggers_"):
-                continue
-            tags[name] = method.triggers_
-            for trigger in method.triggers_:
-                key = _key(trigger.event)
-                if owners.get(key, ("", None))[1] is base:
-                    raise TypeError(
-                        f"{base.__name__}: {owners[key][0]} and {name} both answer to {key[1]}"
-                    )
-                owners[key] = name, base
-    tables: dict[str, dict[Any, Any]] = {"message": {}, "timer": {}, "event": {}, "child": {}}
-    for (kind, event), (name, _) in owners.items():
-        method = getattr(cls, name)
-        if method is not None and any(_key(t.event) == (kind, event) for t in tags[name]):
-            tables[kind][event] = method
-    cls._messages, cls._timers = tables["message"], tables["timer"]
-    cls._events, cls._from_child = tables["event"], tables["child"]
-    for message in cls._messages:
-        check_message(message)
-    cls.invariants_ = tuple(sorted(name for name in invariants if getattr(cls, name) is not None))
-
-
-def _key(event: Any) -> tuple[str, Any]:
-    if isinstance(event, Timer):
-        return "timer", event.name if isinstance(event.name, str) else event.name[0]
-    if isinstance(event, type) and issubclass(event, Message):
-        return "message", event
-    if event in _PLAIN_EVENTS:
-        return "event", event
-    if event in _CHILD_EFFECTS:
-        return "child", event
-    raise TypeError(f"on({event!r}): expected a message class, an event, Timer(name) or effect")
 
 
 __all__ = [

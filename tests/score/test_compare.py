@@ -86,6 +86,18 @@ def test_ctrl_c_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [row.protocol for row in partial.rows] == ["unreplicated"]
 
 
+def test_ctrl_c_among_several_seeds_keeps_those_that_every_protocol_went_through() -> None:
+    def interrupt(done: int, total: int, what: str) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Stopped) as stopped:
+        compare(["unreplicated", "multi-paxos"], **TINY, seeds=range(2), progress=interrupt)
+    partial = stopped.value.comparison
+    assert not partial.complete
+    assert [[run.seed for run in row.runs] for row in partial.rows] == [[0], [0]]
+
+
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [

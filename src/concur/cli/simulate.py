@@ -150,7 +150,8 @@ def _load(workload: str | None, machine: str | None) -> tuple[str | None, str]:
 
 def _check(case: "Case") -> None:
     """Refuse what cannot be before anything runs or is written."""
-    from concur.score.setting import between, find_network, whole
+    from concur.errors import between, whole
+    from concur.score.setting import find_network
     from concur.score.story import story
 
     find_network(case.network)

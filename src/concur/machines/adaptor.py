@@ -157,6 +157,9 @@ class Adaptor(Machine[Ticket, Any]):
             cell.since.clear()
         return Ticket(cell, cell.number), result
 
+    def is_command(self, command: object) -> bool:
+        return True  # a tuple, which `decode` looks at: a wrong one is answered by an error
+
     def read_only(self, command: Any) -> bool:
         return self._label(command) in self._reads
 

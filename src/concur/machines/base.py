@@ -142,8 +142,15 @@ class Machine(Generic[S, C]):
 
     # --- bytes ---------------------------------------------------------------------------------
 
+    def is_command(self, command: object) -> bool:
+        """Whether it is made like a command of this machine; `validate` looks inside."""
+        return type(command) in self.commands
+
     def encode(self, command: C) -> bytes:
-        """Raises BadInput if a field is out of bounds or not encodable."""
+        """Raises BadInput if it is no command, or a field is out of bounds or not encodable."""
+        if not self.is_command(command):
+            names = ", ".join(kind.__name__ for kind in self.commands)
+            raise BadInput(f"command {self.name}: {_short(command)}, expected one of {names}")
         self.validate(command)
         try:
             return _encode(command)

@@ -9,21 +9,20 @@ seeds each, ranges of equals lie apart with chance 2 / C(2n, n), which is 10 % f
 3 % for four.
 """
 
-import signal
 import statistics
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from concur.base import Protocol
-from concur.errors import BadInput
+from concur.errors import BadInput, whole
 from concur.faults.schedule import Schedule
 from concur.machines import Machine
+from concur.parallel import in_processes
 from concur.score.metrics import METRICS
-from concur.score.run import Run, Task, run, run_in_worker
-from concur.score.setting import CLIENTS, REPLICAS, Setting, cores, seeds_of, setting, whole
+from concur.score.run import Run, Task, run
+from concur.score.setting import CLIENTS, REPLICAS, Setting, cores, seeds_of, setting
 from concur.score.story import Shown, fitted, shown, story
 from concur.simulate.networks import Network
 from concur.workloads import Workload
@@ -228,7 +227,7 @@ def execute(plan: Plan, *, jobs: int | None = None, progress: Progress | None = 
     whole("jobs", jobs, 1, 1024)
     done: list[Run] = []
     try:
-        for found in _runs(plan, min(jobs, plan.runs)):
+        for found in in_processes(run, plan.tasks(), min(jobs, plan.runs), ordered=False):
             done.append(found)
             if progress is not None:
                 what = f"{plan.labels[found.index]}, seed {found.seed}"
@@ -238,30 +237,16 @@ def execute(plan: Plan, *, jobs: int | None = None, progress: Progress | None = 
     return _collected(plan, done)
 
 
-def _runs(plan: Plan, jobs: int) -> Iterator[Run]:
-    if jobs == 1:
-        yield from map(run, plan.tasks())
-        return
-    from joblib import Parallel, delayed
-
-    # Workers leave Ctrl-C to this process. They start while it is ignored, which they inherit, so
-    # that not even their start prints a traceback.
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
-    try:
-        work = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-        found = work(delayed(run_in_worker)(task) for task in plan.tasks())
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, handler)
-    try:
-        yield from found
-    finally:
-        found.close()
-
-
 def _collected(plan: Plan, done: list[Run]) -> Comparison:
-    """Rows in the order asked for, whichever run ended first."""
+    """Rows in the order asked for, whichever run ended first.
+
+    Of a comparison that was stopped, only seeds that all protocols went through, if there are any.
+    """
+    everyone = len(plan.protocols)
+    complete = len(done) == plan.runs
+    by_all = {s for s in plan.seeds if sum(r.seed == s for r in done) == everyone}
+    if by_all:
+        done = [r for r in done if r.seed in by_all]
     rows = []
     for index, protocol in enumerate(plan.protocols):
         mine = sorted((r for r in done if r.index == index), key=lambda r: plan.seeds.index(r.seed))
@@ -277,7 +262,7 @@ def _collected(plan: Plan, done: list[Run]) -> Comparison:
             seed: tuple(shown(told)) for seed, told in zip(plan.seeds, plan.schedules, strict=True)
         },
         left_out=plan.schedules[0].left_out,
-        complete=len(done) == plan.runs,
+        complete=complete,
     )
 
 

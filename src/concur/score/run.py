@@ -1,8 +1,6 @@
 """One run of a comparison: one protocol, one seed; and what is kept of it."""
 
 import math
-import signal
-import threading
 from typing import Any
 
 import msgspec
@@ -85,13 +83,6 @@ def run(task: Task) -> Run:
         timeline=_timeline(done.samples_.ends, given.seconds),
         latencies=_histogram(done.samples_.latencies),
     )
-
-
-def run_in_worker(task: Task) -> Run:
-    """`run`, in a process that leaves Ctrl-C to its parent."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return run(task)
 
 
 def latency_ms(step: int) -> float:

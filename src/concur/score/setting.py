@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from concur.errors import BadInput
+from concur.errors import BadInput, between, whole
 from concur.machines import Machine, machine
 from concur.simulate.networks import Network, network
 from concur.workloads import Workload, default_workload, workload
@@ -112,13 +112,3 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def whole(name: str, value: int, least: int, most: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise BadInput(f"{name}: {value!r}, expected a whole number from {least} to {most}")
-
-
-def between(name: str, value: float, least: float, most: float) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
-        raise BadInput(f"{name}: {value!r}, expected a number from {least:g} to {most:g}")

@@ -5,8 +5,6 @@ means something only if things happened in it, so it counts them, and names thos
 happened, by the protocol's tags and the faults asked for, and never did.
 """
 
-import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable
@@ -18,6 +16,7 @@ from concur.base import Protocol
 from concur.errors import BadInput
 from concur.faults.kinds import KINDS, Cast
 from concur.faults.schedule import Schedule, parse, read_schedule, spares_for
+from concur.parallel import in_processes
 from concur.simulate.case import Case, failures
 
 SEEDS_MAX = 10_000_000
@@ -250,34 +249,4 @@ def run_case(case: Case) -> Run:
 
 def _stream(case: Case, seeds: tuple[int, ...], jobs: int) -> Generator[Run, None, None]:
     cases = (msgspec.structs.replace(case, seed=seed) for seed in seeds)
-    if jobs == 1 or len(seeds) == 1:
-        return (run_case(one) for one in cases)
-    return _parallel(cases, jobs)
-
-
-def _parallel(cases: Iterable[Case], jobs: int) -> Generator[Run, None, None]:
-    """Runs in worker processes, in order of seeds.
-
-    Workers must leave Ctrl-C to this process. They are started while it is ignored, which they
-    inherit, so that not even their start prints a traceback.
-    """
-    from joblib import Parallel, delayed
-
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
-    try:
-        pool = Parallel(n_jobs=jobs, return_as="generator", batch_size="auto")
-        runs = pool(delayed(_in_worker)(case) for case in cases)
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, handler)
-    try:
-        yield from runs
-    finally:
-        runs.close()
-
-
-def _in_worker(case: Case) -> Run:
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return run_case(case)
+    return in_processes(run_case, cases, 1 if len(seeds) == 1 else jobs, ordered=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from concur.base import REPLICAS_MAX, Protocol
 from concur.effects import Definite, Indefinite, Ok, Outcome
-from concur.errors import BadInput, ConcurError
+from concur.errors import ConcurError, between, whole
 from concur.faults.schedule import Schedule, schedule, spares_for
 from concur.histories import History, Verdict, check
 from concur.machines import Machine, MachineError, machine
@@ -119,9 +119,9 @@ class Simulation:
         """
         where, specification = self._resolve()
         load_of = _workload(workload, specification)
-        _bounded("seconds", seconds, 0.0, SECONDS_MAX)
-        _bounded("warmup_s", warmup_s, 0.0, seconds)
-        _whole("clients", self.clients, 1, CLIENTS_MAX)
+        between("seconds", seconds, 0.0, SECONDS_MAX)
+        between("warmup_s", warmup_s, 0.0, seconds)
+        whole("clients", self.clients, 1, CLIENTS_MAX)
         self.history_ = History(specification.name)
         self.samples_ = Samples(round(warmup_s * SECOND), round(seconds * SECOND))
         load = Load(
@@ -201,7 +201,7 @@ class Simulation:
         _, specification = self._resolve()
         world = self._live
         if world is None:
-            _whole("clients", self.clients, 1, CLIENTS_MAX)
+            whole("clients", self.clients, 1, CLIENTS_MAX)
             where, _ = self._resolve()
             world = self._live = self._world(where, specification, None, self.spares or 0)
             world.completions = self._answered
@@ -237,6 +237,14 @@ class Simulation:
             raise ConcurError("nothing has been proposed yet, so there is no live world")
         return self._live
 
+    def __repr__(self) -> str:
+        text = f"Simulation({self.protocol!r}, replicas={self.replicas}, seed={self.seed})"
+        if not hasattr(self, "verdict_"):
+            return text
+        broken = self.violations_[0].property if self.violations_ else ""
+        verdict = broken or f"{self.verdict_.consistency}: {self.verdict_.valid}"
+        return f"<{text}: {len(self.history_)} operations, {verdict}>"
+
     # --- building -----------------------------------------------------------------------------
 
     def _resolve(self) -> "tuple[Network, Machine[Any, Any]]":
@@ -251,7 +259,7 @@ class Simulation:
         recorder: "Recorder | None",
         spares: int,
     ) -> World:
-        _whole("spares", spares, 0, REPLICAS_MAX)
+        whole("spares", spares, 0, REPLICAS_MAX)
         return World(
             self.protocol,
             replicas=self.replicas,
@@ -271,13 +279,3 @@ def _workload(chosen: "str | Workload | None", specification: "Machine[Any, Any]
     if chosen is None:
         return default_workload(specification.name)
     return workload(chosen) if isinstance(chosen, str) else chosen
-
-
-def _bounded(name: str, value: float, least: float, most: float) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
-        raise BadInput(f"{name}: {value!r}, expected a number from {least:g} to {most:g}")
-
-
-def _whole(name: str, value: int, least: int, most: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise BadInput(f"{name}: {value!r}, expected a whole number from {least} to {most}")

@@ -373,10 +373,12 @@ def replay(
     stop_at: int | None = None,
     protocol: Protocol | None = None,
     on_step: Callable[[bytes], None] | None = None,
+    recorder: Callable[[Callable[[bytes], None]], Recorder] = Recorder,
 ) -> Replay:
     """Run a trace again and compare, line by line, up to step `stop_at` or the first difference.
 
-    The simulation's `world_` is left as it was after the last step, for a look at any node.
+    `recorder` makes the recorder of the run, which may note more than lines. The simulation's
+    `world_` is left as it was after the last step, for a look at any node.
     """
     from concur.faults.schedule import Schedule
 
@@ -413,7 +415,7 @@ def replay(
             faults=schedule,
             seconds=found.seconds,
             warmup_s=found.warmup_s,
-            recorder=Recorder(compare),
+            recorder=recorder(compare),
             check=False,
         )
         if not divergence and next(recorded, None) is not None:
