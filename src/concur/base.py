@@ -44,7 +44,7 @@ class Parameter(msgspec.Struct, frozen=True):
     def describe(self) -> str:
         """What values are accepted, in words."""
         bounds = [
-            f"{word} {bound:g}"
+            f"{word} {bound:.15g}"
             for word, bound in (
                 ("above", self.above),
                 ("at least", self.at_least),
@@ -268,6 +268,12 @@ class Protocol(_Described):
             if getattr(self, name) != declared.default
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from concur.card import card
+
+        return card(self)
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and vars(self) == vars(other)

@@ -3,8 +3,10 @@
 from itertools import pairwise, product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from concur.clocks import Interval, LamportClock, VectorClock
+from concur.clocks import HybridClock, Interval, LamportClock, TooFarAhead, VectorClock
 
 # Lamport clocks
 
@@ -90,6 +92,135 @@ def test_equal_vector_clocks_are_equal_values() -> None:
 def test_a_vector_clock_with_two_spellings_is_refused(entries: tuple[tuple[str, int], ...]) -> None:
     with pytest.raises(ValueError, match="sorted and positive"):
         VectorClock(entries)
+
+
+# Hybrid logical clocks
+
+NODES = ("a", "b", "c")
+EPSILON_NS = 5
+
+
+@st.composite
+def executions(draw: st.DrawFn, honest: bool = True) -> list[tuple[str, str, int]]:
+    """Events as (node, whom a message is from or "", wall time), in an order that happened.
+
+    Honest wall clocks are within EPSILON_NS of each other and strictly increase at each node; the
+    others show anything.
+    """
+    events = []
+    true_ns = 100
+    shown = dict.fromkeys(NODES, 0)
+    for _ in range(draw(st.integers(1, 40))):
+        node = draw(st.sampled_from(NODES))
+        source = draw(st.sampled_from(("", *(other for other in NODES if other != node))))
+        if honest:
+            true_ns += draw(st.integers(0, 3))
+            now_ns = max(shown[node] + 1, true_ns + draw(st.integers(0, EPSILON_NS)))
+            true_ns = max(true_ns, now_ns - EPSILON_NS)
+        else:
+            now_ns = draw(st.integers(1, 200))
+        shown[node] = now_ns
+        events.append((node, source, now_ns))
+    return events
+
+
+Stamped = list[tuple[HybridClock, VectorClock, int]]
+
+
+def stamped(events: list[tuple[str, str, int]], ahead_ns_max: int) -> Stamped:
+    """Every event with its hybrid clock, its true past, and the wall time that its node saw.
+
+    A message is the newest event of its source; one that is refused is a local event instead.
+    """
+    hybrid = {node: HybridClock(node=node) for node in NODES}
+    past = {node: VectorClock() for node in NODES}
+    found = []
+    for node, source, now_ns in events:
+        after: HybridClock | TooFarAhead = hybrid[node].tick(now_ns)
+        before = past[node]
+        if source and past[source].entries:
+            merged = hybrid[node].merge(hybrid[source], now_ns, ahead_ns_max=ahead_ns_max)
+            if isinstance(merged, HybridClock):
+                after, before = merged, before.merge(past[source])
+        assert isinstance(after, HybridClock)
+        hybrid[node], past[node] = after, before.tick(node)
+        found.append((after, past[node], now_ns))
+    return found
+
+
+@given(st.one_of(executions(), executions(honest=False)), st.sampled_from((0, 3, 1_000)))
+def test_what_may_have_caused_an_event_has_a_smaller_hybrid_clock(
+    events: list[tuple[str, str, int]], ahead_ns_max: int
+) -> None:
+    found = stamped(events, ahead_ns_max)
+    for (x, x_past, _), (y, y_past, _) in product(found, repeat=2):
+        if x_past.happens_before(y_past):
+            assert (x.latest_ns, x.count) < (y.latest_ns, y.count)
+
+
+@given(st.one_of(executions(), executions(honest=False)))
+def test_a_hybrid_clock_is_never_behind_the_wall_clock(events: list[tuple[str, str, int]]) -> None:
+    assert all(x.latest_ns >= now_ns for x, _, now_ns in stamped(events, 1_000))
+
+
+@given(executions())
+def test_a_hybrid_clock_is_ahead_by_at_most_what_the_wall_clocks_are_apart(
+    events: list[tuple[str, str, int]],
+) -> None:
+    # With honest clocks the bound refuses nothing: an unbounded merge gives the same.
+    found = stamped(events, EPSILON_NS)
+    assert found == stamped(events, 1_000)
+    assert all(x.ahead_ns(now_ns) <= EPSILON_NS for x, _, now_ns in found)
+
+
+@given(st.one_of(executions(), executions(honest=False)))
+def test_the_count_is_bounded_by_the_past_with_the_same_time(
+    events: list[tuple[str, str, int]],
+) -> None:
+    found = stamped(events, 1_000)
+    for x, x_past, _ in found:
+        same = [
+            y for y, y_past, _ in found
+            if y_past.happens_before(x_past) and y.latest_ns == x.latest_ns
+        ]  # fmt: skip
+        assert x.count <= len(same)
+
+
+@given(executions())
+def test_the_count_is_bounded_by_nodes_and_uncertainty(events: list[tuple[str, str, int]]) -> None:
+    # Clocks that move on by at least 1 between events: N * (epsilon + 1), as the paper says.
+    bound = len(NODES) * (EPSILON_NS + 1)
+    assert all(x.count <= bound for x, _, _ in stamped(events, EPSILON_NS))
+
+
+def test_the_clock_that_is_too_far_ahead_is_refused_and_by_how_much() -> None:
+    mine, theirs = HybridClock(100, 2, "a"), HybridClock(161, 0, "b")
+    assert mine.merge(theirs, 100, ahead_ns_max=60) == TooFarAhead(61)
+    assert mine.merge(theirs, 101, ahead_ns_max=60) == HybridClock(161, 1, "a")
+
+
+def test_a_clock_that_was_set_back_goes_on_counting() -> None:
+    before = HybridClock(node="a").tick(1_000)
+    after = before.tick(400)
+    assert after == HybridClock(1_000, 1, "a")
+    assert after.ahead_ns(400) == 600
+    # It hears from others all the same: their clocks are right.
+    assert after.merge(HybridClock(405, 7, "b"), 401, ahead_ns_max=5) == HybridClock(1_000, 2, "a")
+    assert after.tick(1_001) == HybridClock(1_001, 0, "a")
+
+
+@pytest.mark.parametrize(
+    ("other", "now_ns", "expected"),
+    [
+        (HybridClock(10, 9, "b"), 10, HybridClock(10, 10, "a")),
+        (HybridClock(10, 1, "b"), 10, HybridClock(10, 5, "a")),
+        (HybridClock(11, 3, "b"), 10, HybridClock(11, 4, "a")),
+        (HybridClock(9, 3, "b"), 8, HybridClock(10, 5, "a")),
+        (HybridClock(11, 3, "b"), 12, HybridClock(12, 0, "a")),
+    ],
+)
+def test_merge_follows_the_paper(other: HybridClock, now_ns: int, expected: HybridClock) -> None:
+    assert HybridClock(10, 4, "a").merge(other, now_ns, ahead_ns_max=5) == expected
 
 
 # Intervals

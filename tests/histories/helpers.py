@@ -147,7 +147,7 @@ def random_calls(
 def _lie(chance: Stream, told: list[Call]) -> list[Call]:
     a, b = chance.below(len(told)), chance.below(len(told))
     one, other = told[a], told[b]
-    if one.type == "ok" and one.f in ("get", "read", "fetch-add"):
+    if one.type == "ok" and one.f in ("get", "read", "fetch-add", "dequeue", "peek", "length"):
         told[a] = replace(one, result=other.result if other.type == "ok" else other.value)
     elif one.f == "cas" and one.type == "ok":
         told[a] = replace(one, type="fail", error="mismatch")

@@ -22,6 +22,7 @@ from concur.machines import (
     kv,
     lock,
     machine,
+    queue,
     register,
 )
 from concur.machines.base import ERROR_LENGTH_MAX, MEMO_BYTES_MAX
@@ -159,6 +160,64 @@ def test_fencing_tokens_strictly_increase_whatever_is_asked(commands: list[Any])
     assert tokens == sorted(set(tokens))
 
 
+def test_a_queue_gives_back_what_came_first() -> None:
+    q = queue
+    assert replies(
+        q.Queue(),
+        q.Dequeue("a"),
+        q.Peek("a"),
+        q.Length("a"),
+        q.Enqueue("a", 1),
+        q.Enqueue("a", "two"),
+        q.Enqueue("b", 3),
+        q.Peek("a"),
+        q.Length("a"),
+        q.Dequeue("a"),
+        q.Dequeue("b"),
+        q.Dequeue("a"),
+        q.Dequeue("a"),
+    ) == [None, None, 0, None, None, None, 1, 2, 1, 3, "two", None]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ab"), st.integers(0, 2) | st.none()),
+        max_size=60,
+    )
+)
+@settings(max_examples=200, deadline=None)
+def test_queues_do_what_lists_do(asked: list[tuple[str, int | None]]) -> None:
+    subject, lists = queue.Queue(), {"a": list[int](), "b": list[int]()}
+    state = subject.initial()
+    for name, value in asked:
+        known = lists[name]
+        assert subject.apply(state, queue.Length(name))[1] == len(known)
+        assert subject.apply(state, queue.Peek(name))[1] == (known[0] if known else None)
+        if value is not None:
+            known.append(value)
+            state, _ = subject.apply(state, queue.Enqueue(name, value))
+        else:
+            state, found = subject.apply(state, queue.Dequeue(name))
+            assert found == (known.pop(0) if known else None)
+    if not any(lists.values()):
+        assert state == subject.initial()  # empty is empty, whatever has been
+
+
+def test_a_full_queue_refuses_and_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "LENGTH_MAX", 2)
+    q = queue
+    results = replies(q.Queue(), *(q.Enqueue("a", n) for n in range(3)), q.Dequeue("a"))
+    assert results[2:] == [MachineError("Refused", "the queue is full: 2 values"), 0]
+
+
+def test_queues_of_different_names_do_not_conflict() -> None:
+    subject, q = queue.Queue(), queue
+    assert subject.conflicts(q.Enqueue("a", 1), q.Enqueue("a", 2))
+    assert subject.conflicts(q.Dequeue("a"), q.Length("a"))
+    assert not subject.conflicts(q.Dequeue("a"), q.Dequeue("b"))
+    assert not subject.conflicts(q.Peek("a"), q.Length("a"))
+
+
 # --- errors are results ---------------------------------------------------------------------------
 
 
@@ -274,6 +333,9 @@ def test_a_malformed_body_is_an_error_result(subject: Machine[Any, Any], body: b
         (counter.Counter(), counter.Add(1 << 40), "counter amount"),
         (counter.Counter(), counter.Add(True), "expected an integer"),
         (lock.Lock(), lock.Acquire("x" * 257), "lock owner: 257 characters"),
+        (queue.Queue(), queue.Enqueue("q", None), "queue value: None, expected a value"),
+        (queue.Queue(), queue.Enqueue("q", "v" * (1 << 20) + "v"), "queue value: 1048577"),
+        (queue.Queue(), queue.Peek("q" * 1025), "queue name: 1025 characters"),
     ],
 )
 def test_a_bound_is_a_definite_error_before_anything_happens(
@@ -403,7 +465,7 @@ def test_a_machine_is_found_by_import_path() -> None:
 
 
 def test_an_unknown_machine_lists_the_names() -> None:
-    with pytest.raises(BadInput, match="expected one of counter, kv, lock, register, or"):
+    with pytest.raises(BadInput, match="expected one of counter, kv, lock, queue, register, or"):
         machine("redis")
 
 

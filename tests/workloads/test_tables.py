@@ -9,7 +9,9 @@ from concur.chance import WORD, Stream
 from concur.workloads.tables import exponential_gaps, zipf, zipf_table
 
 
-@pytest.mark.parametrize(("keys", "exponent"), [(1, "0.99"), (10, "1.2"), (1000, "0.99")])
+@pytest.mark.parametrize(
+    ("keys", "exponent"), [(1, "0.99"), (10, "1.2"), (1000, "0.99"), (1000, "0.27"), (1000, "2.1")]
+)
 def test_zipf_weights_fall_as_a_power_of_the_rank(keys: int, exponent: str) -> None:
     table = zipf_table(keys, exponent)
     weights = [rank ** -float(exponent) for rank in range(1, keys + 1)]

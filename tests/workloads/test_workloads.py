@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from concur.errors import BadInput
-from concur.machines import all_machines, check_machine, kv, lock
+from concur.machines import all_machines, check_machine, kv, lock, queue
 from concur.workloads import Workload, default_workload, presets, workload
 from tests.machines import bad_machines as bad
 
@@ -54,10 +54,10 @@ def share(found: list[Any], kind: type) -> float:
 @NAMES
 def test_a_client_does_the_same_for_the_same_seed_and_something_else_for_another(name: str) -> None:
     load = workload(name)
-    first = commands(load, 200)
-    assert commands(load, 200) == first
-    assert commands(load, 200, seed=2) != first
-    assert commands(load, 200, index=1) != first
+    first = commands(load, 400)  # some begin with 250 records, which are the same for all seeds
+    assert commands(load, 400) == first
+    assert commands(load, 400, seed=2) != first
+    assert commands(load, 400, index=1) != first
 
 
 @NAMES
@@ -135,6 +135,84 @@ def test_a_mix_has_its_shares(name: str, kind: type, expected: float) -> None:
     assert share(commands(workload(name), 4000), kind) == pytest.approx(expected, abs=0.025)
 
 
+TWITTER = [name for name in presets() if name.startswith("twitter-")]
+
+
+@pytest.mark.parametrize(
+    ("name", "shares"),
+    [
+        ("twitter-read-heavy", {kv.Get: 1.0}),
+        ("twitter-mixed", {kv.Get: 0.65, kv.Put: 0.13, kv.Delete: 0.22}),
+        ("twitter-write-heavy", {kv.Get: 0.2, kv.Put: 0.8}),
+        # 30 per cent of what is decided are increments, of two commands each, that is 130 commands.
+        (
+            "twitter-counters",
+            {kv.Get: 0.67 / 1.3, kv.Put: 0.31 / 1.3, kv.Delete: 0.02 / 1.3, kv.Cas: 0.3 / 1.3},
+        ),
+        ("twitter-hot", {kv.Get: 0.99 / 1.01, kv.Put: 0.01 / 1.01, kv.Cas: 0.01 / 1.01}),
+    ],
+)
+def test_twitters_mixes_have_the_published_shares_once_all_records_are_written(
+    name: str, shares: dict[type, float]
+) -> None:
+    found = commands(workload(name), 6250)
+    assert share(found[:250], kv.Put) == 1  # a quarter of 1000 records
+    assert sum(shares.values()) == pytest.approx(1)
+    for kind in (kv.Get, kv.Put, kv.Delete, kv.Cas):
+        assert share(found[250:], kind) == pytest.approx(shares.get(kind, 0), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "key_bytes", "value_bytes"),
+    [
+        ("twitter-read-heavy", 21, 68),
+        ("twitter-mixed", 96, 414),
+        ("twitter-write-heavy", 44, 1030),
+        ("twitter-counters", 35, 224),
+        ("twitter-hot", 18, 37),
+    ],
+)
+def test_twitters_keys_and_values_have_the_published_sizes(
+    name: str, key_bytes: int, value_bytes: int
+) -> None:
+    found = [command for _, command in play(workload(name), 400, [0, 1, 2, 3])]
+    values = [getattr(c, "value", None) or getattr(c, "new", None) for c in found]
+    written = [value for value in values if value is not None]
+    assert {len(command.key.encode()) for command in found} == {key_bytes}
+    assert {len(value.encode()) for value in written} == {value_bytes}
+    assert len(set(written)) == len(written)
+
+
+@pytest.mark.parametrize("name", TWITTER)
+def test_reads_of_twitters_mixes_find_something_from_the_start(name: str) -> None:
+    load = workload(name)
+    written = {command.key for i in range(4) for command in commands(load, 250, index=i)}
+    assert len(written) == load.keys == 1000  # type: ignore[attr-defined]
+    assert {c.key for c in commands(load, 2000)} <= written
+
+
+@pytest.mark.parametrize("name", TWITTER)
+def test_the_most_popular_key_has_the_share_that_its_exponent_gives(name: str) -> None:
+    load = workload(name, written_first=False)
+    exponent = load.zipf  # type: ignore[attr-defined]
+    found = Counter(command.key for command in commands(load, 5000))
+    expected = 1 / sum(rank**-exponent for rank in range(1, 1001))
+    assert found.most_common(1)[0][1] / 5000 == pytest.approx(expected, abs=0.02)
+
+
+def test_consumers_keep_queues_short() -> None:
+    load = workload("queue")
+    store = load.machine()
+    state = store.initial()
+    lengths, empty = [], 0
+    for _, command in play(load, 1000, [0, 1, 2, 3]):
+        state, result = store.apply(state, command)
+        lengths.append(max((len(items.values) for items in state.values()), default=0))
+        empty += type(command) is queue.Dequeue and result is None
+    assert max(lengths) < 60
+    assert empty > 100
+
+
 def test_half_of_ycsb_f_reads_a_key_and_then_replaces_what_it_read() -> None:
     found = commands(workload("ycsb-f", keys=20), 3000)
     pairs = [(a, b) for a, b in pairwise(found) if type(b) is kv.Cas]
@@ -196,7 +274,9 @@ def test_a_hot_key_has_its_share_and_other_keys_are_private(conflict: float) -> 
     assert all(key in ("hot", f"private-{client}") for client, key in keys)
 
 
-@pytest.mark.parametrize("name", ["ycsb-a", "ycsb-d", "ycsb-f", "hot-key", "mixed", "register"])
+@pytest.mark.parametrize(
+    "name", ["ycsb-a", "ycsb-d", "ycsb-f", "hot-key", "mixed", "register", "queue"]
+)
 def test_no_value_is_written_twice_by_any_client(name: str) -> None:
     done = play(workload(name, value_bytes=12), 500, [0, 1, 2, 3])
     written = [
@@ -303,7 +383,7 @@ def test_parameters_come_from_a_name_a_file_or_keywords(tmp_path: Path) -> None:
     [
         (
             "ycsb-z",
-            "workload 'ycsb-z': unknown, expected one of ycsb-a, ycsb-b, .*, or a .toml file",
+            "workload 'ycsb-z': unknown, expected one of ycsb-a, ycsb-b, .*, or a .toml, .csv, ",
         ),
         ("ycsb-a:colour=red", "unknown parameter 'colour', expected one of think_s, rate"),
         ("ycsb-a:name=x", "unknown parameter 'name'"),
@@ -313,6 +393,9 @@ def test_parameters_come_from_a_name_a_file_or_keywords(tmp_path: Path) -> None:
         ("ycsb-a:reads=0.9", "add up to 1, not 1.4"),
         ("ycsb-a:zipf=0", "zipf=0.0, expected an exponent above 0"),
         ("ycsb-a:zipf=nan", "zipf=nan"),
+        ("ycsb-a:key_bytes=8", "key_bytes=8, expected 9 to 1024"),
+        ("ycsb-d:written_first=1", "written_first=True, expected false where the latest"),
+        ("queue:queues=0", "queues=0, expected 1 to"),
         ("ycsb-a:keys_drawn=oddly", "keys_drawn='oddly'"),
         ("ycsb-a:value_bytes=0", "value_bytes=0, expected 1 to"),
         ("ycsb-a:think_s=-1", "think_s=-1.0, expected 0 or more seconds"),

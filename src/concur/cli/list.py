@@ -9,6 +9,7 @@ def list_protocols(json: Json = False) -> int:
     """The protocols, and what each needs and gives."""
     import msgspec
 
+    from concur.card import traits
     from concur.cli.terminal import out, print_json
     from concur.protocols import all_protocols
 
@@ -39,7 +40,7 @@ def list_protocols(json: Json = False) -> int:
         lines = [
             protocol.summary,
             protocol.paper,
-            "; ".join(_traits(protocol)),
+            "; ".join(traits(protocol.tags)),
             "parameters: " + (", ".join(type(protocol).parameters) or "none"),
         ]
         from rich.padding import Padding
@@ -48,22 +49,3 @@ def list_protocols(json: Json = False) -> int:
             console.print(Padding(line, (0, 0, 0, 2)))
         console.print()
     return 0
-
-
-def _traits(protocol: "object") -> list[str]:
-    """Tags in words."""
-    from concur.base import Protocol
-
-    assert isinstance(protocol, Protocol)
-    tags = protocol.tags
-    said = [
-        "runs a log" if tags.log else "decides single values",
-        "has a leader" if tags.leader else "",
-        "survives crashes of a minority" if tags.crash_tolerant else "stops with one crash",
-        "durable" if tags.durable else "keeps nothing on disk",
-        "takes back wiped replicas" if tags.recovers_wiped else "",
-        "changes its membership" if tags.membership else "",
-        f"{tags.reads} reads",
-        f"needs {', '.join(tags.needs)}" if tags.needs else "",
-    ]
-    return [text for text in said if text]

@@ -24,9 +24,12 @@ Network = Annotated[
 Workload = Annotated[
     str | None,
     typer.Option(
-        help="ycsb-a to ycsb-f, zipf, uniform, hot-key, mixed, counter, lock, register, or a .toml "
-        "file; parameters as in hot-key:conflict=0.5. Default: ycsb-a to compare, mixed to "
-        "simulate, or what fits --machine.",
+        help="ycsb-a to ycsb-f, twitter-read-heavy, -mixed, -write-heavy, -counters or -hot, zipf, "
+        "uniform, hot-key, mixed, counter, lock, queue, register, or a .toml file; parameters as "
+        "in hot-key:conflict=0.5. Or your own operations, a .csv with a header such as "
+        "time_s,client,f,key,value_bytes or a .jsonl file, as in ops.csv:speed=2 "
+        "(docs/workloads.md). Default: ycsb-a to compare, mixed to simulate, or what fits "
+        "--machine.",
         rich_help_panel=WORLD,
         metavar="NAME|FILE",
         show_default=False,
@@ -58,8 +61,8 @@ Clients = Annotated[
 Machine = Annotated[
     str | None,
     typer.Option(
-        help="What is replicated: kv, register, counter, lock or package.module:Class. Default: "
-        "what the workload asks for.",
+        help="What is replicated: kv, register, counter, lock, queue or package.module:Class. "
+        "Default: what the workload asks for.",
         rich_help_panel=WORLD,
         metavar="NAME",
         show_default=False,

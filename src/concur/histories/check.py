@@ -18,7 +18,7 @@ from concur.errors import BadInput
 from concur.histories.explain import phrase
 from concur.histories.history import History, Operation
 from concur.histories.identity import holds_bool, identity
-from concur.histories.lookahead import LOOKAHEADS
+from concur.histories.lookahead import LOOKAHEADS, PROSPECTS
 from concur.histories.search import OutOfBudget, Search
 from concur.histories.specification import Specification
 from concur.histories.timeline import Timeline, loose, strict
@@ -175,6 +175,7 @@ class _Checker:
             timeline,
             self.tell_bools_apart,
             None if found.key is None else LOOKAHEADS.get(type(self.machine)),
+            None if found.key is None else PROSPECTS.get(type(self.machine)),
         )
         now = perf_counter()
         steps_max = (self.steps_max - self.steps) // shares

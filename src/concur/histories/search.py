@@ -36,7 +36,8 @@ left. Any order that completes B also completes A. So B is dropped whenever A is
 * *No idle anticipation.* If `y` was put before the returning `x` and no observer saw what was
   between, but `x` then `y` is allowed and leads to the same state, `y` can wait.
 
-* *No state that the next read rules out*, if the machine has a `concur.histories.lookahead`.
+* *No state that the next read rules out*, or out of which not everything can come that did, if the
+  machine has a `concur.histories.lookahead`.
 
 At entangled instants (`concur.histories.timeline`) an operation has to wait for an earlier one of
 its process as well. Twins and anticipation exchange operations, which is not sound then: they are
@@ -51,11 +52,11 @@ from typing import Any
 from concur.histories.explain import describe, phrase
 from concur.histories.history import Operation
 from concur.histories.identity import identity
-from concur.histories.lookahead import Lookahead
+from concur.histories.lookahead import OBSERVERS, Fact, Lookahead, Prospect
 from concur.histories.specification import Specification
 from concur.histories.timeline import Timeline
 
-BLIND = frozenset({"write", "put", "append", "delete", "add"})
+BLIND = frozenset({"write", "put", "append", "delete", "add", "enqueue"})
 """If their result is None it says nothing; tools record null for `ok`, or the value written."""
 
 CLOCK_STEPS = 128
@@ -94,6 +95,7 @@ class Search:
         timeline: Timeline,
         tell_bools_apart: bool,
         lookahead: Lookahead | None = None,
+        prospects: Callable[[Sequence[Fact]], Prospect] | None = None,
     ) -> None:
         self.steps = 0
         self._lookahead = lookahead
@@ -113,9 +115,12 @@ class Search:
             for op, position in zip(ops, entries, strict=True)
         ]
         self._accepts = [self._machine.accepts(op) for op in ops]
+        observes = OBSERVERS.get(type(specification), _never)
         self._observer = [
-            op.type == "fail" or self._machine.read_only(command)
-            for op, command in zip(ops, self._command, strict=True)
+            op.type == "fail"
+            or self._machine.read_only(command)
+            or observes(commands[position], op.type, op.result)
+            for op, command, position in zip(ops, self._command, entries, strict=True)
         ]
         kinds: dict[Any, int] = {}  # twins have equal kinds
         self._kind = [
@@ -132,6 +137,19 @@ class Search:
         self._before = [before.get(entry, -1) for entry in range(len(entries))]
         self._result = [op.result for op in ops]
         self._layout([calls[e] for e in entries], [returns[e] for e in entries], ops)
+        self._prospect: Prospect | None = None
+        if prospects is not None:
+            facts = zip(
+                range(len(ops)),
+                self._typed_commands,
+                [op.type for op in ops],
+                self._result,
+                self._opened,
+                self._return,
+                strict=True,
+            )
+            self._prospect = prospects([Fact(*fact) for fact in facts])
+        self._looked: dict[int, tuple[int, int]] = {}  # at states, by the prospect
 
     def _layout(self, calls: list[int], returns: list[int], ops: list[Operation]) -> None:
         """Give every operation a bit, and list what is open before each return."""
@@ -343,6 +361,8 @@ class Search:
         p, done, used, state = config
         if self._lookahead and not self._hopeful(p, done, used, state):
             return False
+        if self._prospect and not self._promising(p, done, used, state):
+            return False
         sets = self._tried.setdefault((p, done, state), [])
         if any(smaller & used == smaller for smaller in sets):
             return False
@@ -378,11 +398,34 @@ class Search:
             (commands[e] for e in candidates),
         ):
             return True
+        self._blame(p, read)
+        return False
+
+    def _promising(self, p: int, done: int, used: int, state: int) -> bool:
+        """Whether everything that came out later can still come out of this state."""
+        prospect = self._prospect
+        assert prospect is not None
+        known = self._looked.get(state)
+        if known is None:
+            known = self._looked[state] = prospect.look(self._machine.states[state])
+        culprit, latest = known
+        culprits = [culprit] if culprit >= 0 else []
+        if not culprits and latest and p < len(self._changers):
+            due = prospect.due
+            late = [e for e in self._changers[p] if due[e] < latest and not done & self._bit[e]]
+            for e in self._pending[: self._pending_called[p]]:
+                if due[e] < latest and not used & self._bit[e]:
+                    late.append(e)
+            culprits = [c for e in late for c in (e, self._returning[due[e]])]
+        for culprit in culprits:
+            self._blame(p, culprit)
+        return not culprits
+
+    def _blame(self, p: int, entry: int) -> None:
         if p >= self._blamed_at:
             if p > self._blamed_at:
                 self._blamed_at, self._blamed = p, {}
-            self._blamed[read] = None
-        return False
+            self._blamed[entry] = None
 
     def _spend(self, steps: int) -> None:
         self.steps += steps
@@ -493,3 +536,7 @@ class _Transitions:
 
 def _itself(state: Any) -> Any:
     return state
+
+
+def _never(command: Any, type_: str, result: Any) -> bool:
+    return False

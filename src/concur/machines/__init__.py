@@ -21,6 +21,7 @@ from concur.machines.counter import Counter
 from concur.machines.kv import KeyValue
 from concur.machines.load import load
 from concur.machines.lock import Lock
+from concur.machines.queue import Queue
 from concur.machines.register import Register
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Machine",
     "MachineCommand",
     "MachineError",
+    "Queue",
     "Refused",
     "Register",
     "RolledBack",
@@ -44,7 +46,7 @@ __all__ = [
 
 def all_machines() -> tuple[Machine[Any, Any], ...]:
     """One of each machine that Concur brings, in order of name."""
-    return Counter(), KeyValue(), Lock(), Register()
+    return Counter(), KeyValue(), Lock(), Queue(), Register()
 
 
 def machine(name: str) -> Machine[Any, Any]:

@@ -79,7 +79,10 @@ def load_and_machine(
     chosen = machine(state) if isinstance(state, str) else state
     if load is None and chosen is not None and chosen.name != "kv":
         return default_workload(chosen), chosen
-    found = workload(load or WORKLOAD) if isinstance(load, str | None) else load
+    if isinstance(load, str | None):
+        found = workload(load or WORKLOAD, on=chosen)
+    else:
+        found = load if chosen is None else load.on(chosen)
     own = found.machine()
     if chosen is None:
         return found, own

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from concur.score.compare import SEEDS_TO_RANK, Comparison, Row
 from concur.score.metrics import METRICS
 
@@ -15,6 +17,44 @@ SENTENCES = (
 )
 NAMES_MAX = 3
 """Protocols that a sentence names before it counts the rest."""
+
+
+LABEL_MAX = 30
+SAME_MAX = 4
+"""More rows of one protocol than this, or longer labels, and they are numbered instead."""
+
+
+def numbered(found: Comparison) -> tuple[Comparison, dict[str, str]]:
+    """The comparison with names that fit tables and charts, and what those stand for.
+
+    Where one protocol is there several times, labels list what differs from its defaults. When they
+    are many or long, `multi-paxos #3` says it, and the dict says what that is.
+    """
+    bases = [row.protocol.partition(" (")[0] for row in found.rows]
+    rows, meant = [], {}
+    for row, base in zip(found.rows, bases, strict=True):
+        same = [r for r, b in zip(found.rows, bases, strict=True) if b == base]
+        long = any(len(r.protocol) > LABEL_MAX for r in same)
+        if len(same) > 1 and (long or len(same) > SAME_MAX):
+            name = f"{base} #{same.index(row) + 1}"
+            changed = (f"{key}={value!r}" for key, value in row.parameters.items())
+            meant[name] = ", ".join(changed) or "defaults"
+            row = msgspec.structs.replace(row, protocol=name)
+        rows.append(row)
+    return msgspec.structs.replace(found, rows=tuple(rows)), meant
+
+
+def spread(row: Row, name: str) -> str:
+    """How far seeds are from the median, at most: in percent of it, or as it is if that is 0.
+
+    What is more than twice the median is named: `to 1,773` says more than +1,600 %.
+    """
+    low, high = row.spread[name]
+    middle = row.figures[name] or 0.0
+    away = max(high - middle, middle - low)
+    if middle and away > middle:
+        return f"to {figure(high)}"
+    return f"±{away / middle:.0%}" if middle else f"±{figure(away)}"
 
 
 def findings(found: Comparison) -> list[str]:
@@ -160,7 +200,7 @@ def _against_baseline(found: Comparison, contenders: list[Row]) -> list[str]:
 def favours_the_near(found: Comparison) -> bool:
     """Whether clients near the server that answers them ask more often than distant ones."""
     given = found.setting
-    return given.workload.rate is None and len(given.network.regions) > 1
+    return not given.workload.open_loop and len(given.network.regions) > 1
 
 
 def _caution(found: Comparison, contenders: list[Row]) -> list[str]:

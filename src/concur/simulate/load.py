@@ -57,7 +57,7 @@ class Load:
     ) -> None:
         self.world: World
         self.workload = workload
-        self.open_loop = workload.rate is not None
+        self.open_loop = workload.open_loop
         self.machine = machine
         self.count = clients
         self.seed = seed

@@ -278,4 +278,6 @@ class Simulation:
 def _workload(chosen: "str | Workload | None", specification: "Machine[Any, Any]") -> Workload:
     if chosen is None:
         return default_workload(specification.name)
-    return workload(chosen) if isinstance(chosen, str) else chosen
+    if isinstance(chosen, str):
+        return workload(chosen, on=specification)
+    return chosen.on(specification)

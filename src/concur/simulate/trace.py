@@ -31,6 +31,7 @@ from concur.effects import (
 )
 from concur.errors import BadInput
 from concur.faults.catalogue import AnyFault
+from concur.machines import Machine
 from concur.protocols import protocol as find_protocol
 from concur.simulate.costs import Costs
 from concur.simulate.networks import Network
@@ -41,6 +42,8 @@ from concur.workloads import (
     LockCycle,
     Mix,
     Mixed,
+    QueueMix,
+    Recorded,
     RegisterMix,
     Workload,
 )
@@ -204,7 +207,8 @@ def _machine_address(machine: Any) -> str:
 
 
 _WORKLOADS: dict[str, type[Workload]] = {
-    kind.__name__: kind for kind in (CounterMix, HotKey, LockCycle, Mix, Mixed, RegisterMix)
+    kind.__name__: kind
+    for kind in (CounterMix, HotKey, LockCycle, Mix, Mixed, QueueMix, Recorded, RegisterMix)
 }
 
 
@@ -215,7 +219,10 @@ def _workload_as_plain(workload: Workload) -> dict[str, Any]:
             f"workload {workload.name}: a {kind} cannot stand in a trace, expected one of "
             f"{', '.join(_WORKLOADS)}"
         )
-    return {"kind": kind, **msgspec.structs.asdict(workload)}
+    fields = msgspec.structs.asdict(workload)
+    if isinstance(fields.get("of"), Machine):
+        fields["of"] = _machine_address(fields["of"])
+    return {"kind": kind, **fields}
 
 
 def workload_of(found: Header) -> Workload:
@@ -224,6 +231,11 @@ def workload_of(found: Header) -> Workload:
     kind = _WORKLOADS.get(str(fields.pop("kind", "")))
     if kind is None:
         raise BadInput(f"trace: unknown workload, expected one of {', '.join(_WORKLOADS)}")
+    if ":" in str(fields.get("of", "")):
+        raise BadInput(
+            f"the trace is of a workload for the machine {fields['of']}, which is not one of "
+            "Concur's; a trace does not decide which module is imported"
+        )
     try:
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:

@@ -47,7 +47,7 @@ def reordering_is_tolerated(subject: Subject) -> None:
 
 
 def every_machine_stays_linearizable(subject: Subject) -> None:
-    """Under random faults, what clients of register, kv, counter and lock saw has an order."""
+    """Under random faults, what clients of each of the machines saw has an order."""
     subject.needs(subject.protocol.tags.log, SINGLE)
     for machine in all_machines():
         for seed in range(subject.times(2)):

@@ -1,11 +1,13 @@
-"""What clients do: presets by name, files of parameters, and a default for each machine.
+"""What clients do: presets by name, files of parameters or operations, and a default for a machine.
 
 workload("ycsb-a", keys=100)            # a preset and overrides
 workload("hot-key:conflict=0.5,rate=200")   # the same on a command line
 workload("mine.toml")                   # preset = "ycsb-b", then overrides, one a line
+workload("ops.csv:speed=2")             # one's own operations, see concur.workloads.recorded
 """
 
 import os
+import re
 import tomllib
 from typing import Any
 
@@ -15,7 +17,8 @@ from concur.errors import BadInput
 from concur.machines import Machine, all_machines
 from concur.workloads.base import ClientScript, Workload, one_line
 from concur.workloads.kv import HotKey, Mix, Mixed
-from concur.workloads.others import CounterMix, Drawn, LockCycle, RegisterMix
+from concur.workloads.others import CounterMix, Drawn, LockCycle, QueueMix, RegisterMix
+from concur.workloads.recorded import ENDINGS, Recorded
 
 __all__ = [
     "ClientScript",
@@ -25,12 +28,20 @@ __all__ = [
     "LockCycle",
     "Mix",
     "Mixed",
+    "QueueMix",
+    "Recorded",
     "RegisterMix",
     "Workload",
     "default_workload",
     "presets",
     "workload",
 ]
+
+
+def _twitter(zipf: float, key_bytes: int, value_bytes: int, **shares: float) -> dict[str, Any]:
+    sizes = {"key_bytes": key_bytes, "value_bytes": value_bytes, "written_first": True}
+    return {"reads": 0.0, "updates": 0.0, "zipf": zipf, **sizes, **shares}
+
 
 _PRESETS: dict[str, tuple[type[Workload], dict[str, Any]]] = {
     "ycsb-a": (Mix, {"reads": 0.5, "updates": 0.5}),
@@ -39,6 +50,16 @@ _PRESETS: dict[str, tuple[type[Workload], dict[str, Any]]] = {
     "ycsb-d": (Mix, {"reads": 0.95, "updates": 0.0, "inserts": 0.05, "keys_drawn": "latest"}),
     "ycsb-e": (Mix, {"reads": 0.0, "updates": 0.0, "inserts": 0.05, "scans": 0.95}),
     "ycsb-f": (Mix, {"reads": 0.5, "updates": 0.0, "modifies": 0.5}),
+    # Clusters 2, 14, 12, 23 and 18 of Twitter's traces; what is missing from 1 are rounding errors
+    # of the published shares and counts as gets.
+    "twitter-read-heavy": (Mix, _twitter(1.49, 21, 68, reads=1.0)),
+    "twitter-mixed": (Mix, _twitter(1.30, 96, 414, reads=0.65, updates=0.13, deletes=0.22)),
+    "twitter-write-heavy": (Mix, _twitter(0.30, 44, 1030, reads=0.2, updates=0.8)),
+    "twitter-counters": (
+        Mix,
+        _twitter(0.27, 35, 224, reads=0.37, updates=0.31, deletes=0.02, modifies=0.3),
+    ),
+    "twitter-hot": (Mix, _twitter(2.10, 18, 37, reads=0.98, updates=0.01, modifies=0.01)),
     "zipf": (Mix, {}),
     "uniform": (Mix, {"keys_drawn": "uniform"}),
     "hot-key": (HotKey, {}),
@@ -46,13 +67,20 @@ _PRESETS: dict[str, tuple[type[Workload], dict[str, Any]]] = {
     "register": (RegisterMix, {}),
     "counter": (CounterMix, {}),
     "lock": (LockCycle, {}),
+    "queue": (QueueMix, {}),
 }
 
 PACE_S = 0.01
 """Think time of default workloads: ten clients ask for less than 1,000 commands a second, so that a
 run of ten seconds through faults costs a second at most and still completes thousands."""
 
-_DEFAULTS = {"kv": "mixed", "register": "register", "counter": "counter", "lock": "lock"}
+_DEFAULTS = {
+    "kv": "mixed",
+    "register": "register",
+    "counter": "counter",
+    "lock": "lock",
+    "queue": "queue",
+}
 
 
 def presets() -> tuple[str, ...]:
@@ -60,25 +88,45 @@ def presets() -> tuple[str, ...]:
     return tuple(_PRESETS)
 
 
-def workload(name_or_path: str, **overrides: Any) -> Workload:
-    """A workload by name (`name:parameter=value,...` works too) or from a TOML file.
+_FILE = re.compile(rf"(.*(?:{'|'.join(map(re.escape, ENDINGS))}))(?::(.*))?", re.DOTALL)
 
-    Raises BadInput for an unknown name, listing the presets, and for wrong parameters.
+
+def workload(
+    name_or_path: str, *, on: Machine[Any, Any] | None = None, **overrides: Any
+) -> Workload:
+    """A workload by name (`name:parameter=value,...` works too), from a TOML file that names one,
+    or out of a .csv, .jsonl or .ndjson file of operations, which takes parameters as well and may
+    be for several machines: `on` says for which.
+
+    Raises BadInput for an unknown name, listing the presets, and for wrong parameters and files.
     """
+    operations = _FILE.fullmatch(name_or_path)
+    if operations:
+        path, rest = operations[1], operations[2]
+        given = _parameters(path, rest) | overrides
+        if on is not None:
+            given["of"] = on.name if on in all_machines() else on
+        return Recorded(name=path, file=path, **_clean(path, Recorded, given, ("file", "digest")))
     if name_or_path.endswith(".toml") or os.sep in name_or_path:
         return _from_file(name_or_path, overrides)
     name, colon, rest = name_or_path.partition(":")
     if name not in _PRESETS:
         raise BadInput(
-            f"workload {name!r}: unknown, expected one of {', '.join(_PRESETS)}, or a .toml file"
+            f"workload {name!r}: unknown, expected one of {', '.join(_PRESETS)}, or a .toml, "
+            f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} file"
         )
+    return _make(name, _parameters(name, rest if colon else None) | overrides)
+
+
+def _parameters(name: str, text: str | None) -> dict[str, Any]:
+    """Parameters as they are typed; None for none."""
     given: dict[str, Any] = {}
-    for part in rest.split(",") if colon else ():
+    for part in text.split(",") if text is not None else ():
         parameter, equals, value = part.partition("=")
         if not equals:
             raise BadInput(f"workload {name}: {part!r}, expected parameter=value")
         given[parameter.strip()] = value.strip()
-    return _make(name, {**given, **overrides})
+    return given
 
 
 def default_workload(machine: str | Machine[Any, Any]) -> Workload:
@@ -102,7 +150,14 @@ def default_workload(machine: str | Machine[Any, Any]) -> Workload:
 
 def _make(name: str, given: dict[str, Any]) -> Workload:
     kind, parameters = _PRESETS[name]
-    known = [field for field in kind.__struct_fields__ if field != "name"]
+    return kind(**{"name": name, **parameters, **_clean(name, kind, given)})
+
+
+def _clean(
+    name: str, kind: type[Workload], given: dict[str, Any], fixed: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The parameters, converted to their types. Raises BadInput for unknown and wrong ones."""
+    known = [field for field in kind.__struct_fields__ if field not in ("name", *fixed)]
     for parameter in given:
         if parameter not in known:
             raise BadInput(
@@ -119,7 +174,7 @@ def _make(name: str, given: dict[str, Any]) -> Workload:
             )
         except msgspec.ValidationError as error:
             raise BadInput(f"workload {name}: {parameter}={value!r}: {one_line(error)}") from None
-    return kind(**{"name": name, **parameters, **clean})
+    return clean
 
 
 def _from_file(path: str, overrides: dict[str, Any]) -> Workload:

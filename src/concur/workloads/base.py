@@ -99,9 +99,18 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
             raise BadInput(f"workload {self.name}: client {index}, expected 0 to {clients - 1}")
         return self.script(self, index, clients, seed)
 
+    @property
+    def open_loop(self) -> bool:
+        """Commands come when they are due, whether or not earlier ones have completed."""
+        return self.rate is not None
+
     def machine(self) -> Machine[Any, Any]:
         """The machine that the commands are for."""
         return machine(self.machine_name)
+
+    def on(self, machine: Machine[Any, Any]) -> "Workload":
+        """This workload for another machine, if it can be for several; else itself, unchanged."""
+        return self
 
     def preload(self) -> Iterator[Any]:
         """Commands that create the initial records, for a driver that wants them there first.

@@ -4,7 +4,7 @@ from typing import Any
 
 from concur.chance import Stream
 from concur.errors import BadInput
-from concur.machines import Machine, MachineError, counter, lock, register
+from concur.machines import Machine, MachineError, counter, lock, queue, register
 from concur.machines.load import load
 from concur.machines.sampling import Sampler
 from concur.workloads.base import ClientScript, Values, Workload, Written
@@ -113,6 +113,42 @@ class LockCycle(Workload, frozen=True, kw_only=True):
     machine_name = "lock"
     summary = "acquire and release of one lock"
     needs_results = True
+
+
+class QueueScript(ClientScript):
+    __slots__ = ("_queues", "_stream", "_values")
+
+    def __init__(self, workload: "QueueMix", index: int, clients: int, seed: int) -> None:
+        super().__init__(workload, index, clients, seed)
+        self._stream = Stream(seed, "workload", "commands", index)
+        self._values = Values(index, workload.value_bytes)
+        self._queues = workload.queues
+
+    def choose(self, result: bytes | None) -> Any:
+        name = f"queue-{1 + (next(self._stream) * self._queues >> 32)}"
+        kind = next(self._stream) * 100 >> 32
+        if kind < 40:
+            return queue.Enqueue(name, self._values.next())
+        if kind < 88:
+            return queue.Dequeue(name)
+        return queue.Peek(name) if kind < 96 else queue.Length(name)
+
+
+class QueueMix(Written, frozen=True, kw_only=True):
+    """40 per cent enqueues of unique values, 48 dequeues, 8 peeks, 4 lengths, of `queues` queues.
+
+    Consumers are a little faster than producers, so queues stay short and now and then run empty.
+    """
+
+    script = QueueScript
+    machine_name = "queue"
+    summary = "enqueues and dequeues of a few queues, all values unique"
+
+    queues: int = 3
+
+    def check(self) -> None:
+        super().check()
+        self.require_keys("queues")
 
 
 class DrawnScript(ClientScript):
