@@ -21,3 +21,20 @@ def check_target(what: str, path: str | Path) -> None:
         raise BadInput(f"{what} {path}: there is no folder {folder}, expected one that exists")
     if not os.access(folder, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
         raise BadInput(f"{what} {path}: not writable, expected a file that can be written")
+
+
+def write_whole(what: str, path: str | Path, text: str) -> None:
+    """Write the `what` of a run, which appears under its name only once it is whole.
+
+    Raises BadInput if it cannot be written, and leaves nothing behind then.
+    """
+    check_target(what, path)
+    target = Path(path)
+    scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        scratch.write_text(text, "utf-8")
+        scratch.replace(target)
+    except OSError as error:
+        raise BadInput(f"{what} {path}: {error.strerror}, expected a writable file") from None
+    finally:
+        scratch.unlink(missing_ok=True)

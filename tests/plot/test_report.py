@@ -15,7 +15,7 @@ from concur.plot import charts
 from concur.plot.palette import HUES, VARIABLES, looks
 from concur.plot.report import html, require_matplotlib, write_report
 from concur.score.compare import Comparison
-from tests.score.made import comparison, many, row, run
+from tests.score.made import comparison, configurations, many, row, run
 
 pytest.importorskip("matplotlib")
 
@@ -106,7 +106,7 @@ def test_a_protocol_has_one_colour_everywhere(text: str) -> None:
 
 
 def test_both_themes_give_every_colour() -> None:
-    style = (Path(charts.__file__).parent / "report.css").read_text()
+    style = (Path(charts.__file__).parent / "palette.css").read_text()
     light, dark = style.split("@media (prefers-color-scheme: dark)")
     for variable in VARIABLES.values():
         assert f"{variable}: #" in light
@@ -123,6 +123,49 @@ def test_two_dozen_protocols_look_different() -> None:
 def test_any_number_of_rows_can_be_shown(count: int) -> None:
     report = html(many(count, faults=30))
     assert len(list(tags(report, "table")[0].iter("tr"))) == count + 1
+
+
+def test_two_dozen_rows_have_quantiles_for_curves_and_sorted_bars() -> None:
+    found = many(24, SEEDS)
+    report = html(found)
+    drawn = {svg.get("aria-labelledby", "").split("-title")[0]: svg for svg in tags(report, "svg")}
+    assert drawn.keys() == {
+        "timeline", "scatter", "latency", "unavailable-s", "messages-per-command",
+        "cpu-us-per-command", "bytes-per-command",
+    }  # fmt: skip
+    by_latency = sorted(found.rows, key=lambda row: row.figures["latency_ms_p50"] or 0.0)
+    named = [words(e) for e in drawn["latency"].iter() if e.tag.endswith("text")]
+    assert [name for name in named if name in {r.protocol for r in found.rows}] == [
+        row.protocol for row in by_latency
+    ], "each line has its name beside it, and no legend repeats it"
+    assert "middle 80 %" in report
+    assert "middle 80 %" not in html(many(charts.CURVES_MAX, SEEDS))
+    by_cpu = sorted(found.rows, key=lambda row: row.figures["cpu_us_per_command"] or 0.0)
+    named = [words(e) for e in drawn["cpu-us-per-command"].iter() if e.tag.endswith("text")]
+    assert [n for n in named if n in {r.protocol for r in found.rows}] == [
+        row.protocol for row in by_cpu
+    ]
+
+
+def test_bars_in_the_table_compare_a_column() -> None:
+    found = many(12)
+    report = html(found)
+    values = [each.figures["throughput"] or 0.0 for each in found.rows]
+    for line, value in zip(list(tags(report, "table")[0].iter("tr"))[1:], values, strict=True):
+        cell = list(line)[2]
+        share = 100 * value / max(values)
+        assert cell.get("style") == f"--share: {share:.1f}%"
+
+
+def test_many_configurations_of_one_protocol_are_numbered_and_explained() -> None:
+    report = html(comparison(configurations(13)))
+    assert words(tags(report, "h1")[0]) == "13 configurations on wan-5"
+    lines = [words(r) for r in tags(report, "table")[0].iter("tr")][1:]
+    assert lines[0].startswith("multi-paxos #1 batch_max=1 ")
+    assert lines[12].startswith("multi-paxos #13 batch_max=13 ")
+    assert "multi-paxos (batch_max" not in report
+    about = [words(e) for e in tags(report, "li") if "multi-paxos #1," in words(e)]
+    assert any("and 10 more" in line for line in about), "one summary for all that share it"
 
 
 def test_names_from_outside_are_escaped() -> None:

@@ -73,6 +73,18 @@ def row(name: str, index: int, runs: list[Run], *, baseline: bool = False) -> Ro
     return _row(name, protocol, tuple(runs))
 
 
+def configurations(count: int) -> list[Row]:
+    """Rows of one protocol with so many values of a parameter."""
+    return [
+        _row(
+            f"multi-paxos (batch_max={index + 1})",
+            MultiPaxos(batch_max=index + 1),
+            (run(index, 0, throughput=100.0 + index),),
+        )
+        for index in range(count)
+    ]
+
+
 def comparison(
     rows: list[Row], seeds: tuple[int, ...] = (0,), network: str = "wan-5", faults: int = 2
 ) -> Comparison:

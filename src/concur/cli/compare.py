@@ -173,8 +173,9 @@ def print_comparison(found: "Comparison") -> None:
     from rich.text import Text
 
     from concur.cli.terminal import out
-    from concur.score.words import findings
+    from concur.score.words import findings, numbered
 
+    found, meant = numbered(found)
     console = out()
     given = found.setting
     seeds = found.seeds
@@ -185,6 +186,8 @@ def print_comparison(found: "Comparison") -> None:
     )
     console.print()
     console.print(_table(found, wide=console.width >= WIDE))
+    for name, changed in meant.items():
+        console.print(f"{name}: {changed}", style="dim")
     for name, reason in found.skipped.items():
         console.print(f"skipped: {name} {reason}", style="dim")
     for line in found.left_out:
@@ -200,7 +203,7 @@ def _table(found: "Comparison", *, wide: bool) -> Any:
     from rich.text import Text
 
     from concur.score.metrics import METRICS
-    from concur.score.words import figure
+    from concur.score.words import figure, spread
 
     names = ["throughput", "latency_ms_p50", "latency_ms_p99", "latency_ms_p999",
              "messages_per_command", "bytes_per_command", "cpu_us_per_command",
@@ -219,7 +222,7 @@ def _table(found: "Comparison", *, wide: bool) -> Any:
         for name in names:
             cell = Text(figure(row.figures.get(name)))
             if name in row.spread:
-                cell.append(f"\n{_spread(row, name)}", style="dim")
+                cell.append(f"\n{spread(row, name)}", style="dim")
             cells.append(cell)
         table.add_row(*cells, _history(row))
     return table
@@ -227,16 +230,6 @@ def _table(found: "Comparison", *, wide: bool) -> Any:
 
 def _name(row: "Row") -> str:
     return f"{row.protocol}\n  (baseline)" if row.baseline else row.protocol
-
-
-def _spread(row: "Row", name: str) -> str:
-    """How far seeds are from the median, at most: in percent of it, or as it is if that is 0."""
-    from concur.score.words import figure
-
-    low, high = row.spread[name]
-    middle = row.figures[name] or 0.0
-    away = max(high - middle, middle - low)
-    return f"±{away / middle:.0%}" if middle else f"±{figure(away)}"
 
 
 def _history(row: "Row") -> Any:

@@ -1,5 +1,7 @@
-"""`concur replay`: run a trace again, stop where you like, look inside."""
+"""`concur replay`: run a trace again, stop where you like, look inside, draw what happened."""
 
+import re
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,15 +11,22 @@ from concur.cli.options import OUTPUT, RUN, Json
 from concur.errors import BadInput
 
 if TYPE_CHECKING:
-    from concur.simulate.trace import Replay
+    from concur.plot.witness import Bound, Witness
+    from concur.simulate.trace import Header, Replay
 
 EXAMPLES = """Examples:
 
 concur replay run.trace
 
-concur replay run.trace --stop-at 1200 --show r1 --show c3
+concur replay run.trace --stop-at 1200 --show r1 --show c3 --steps 5
 
-concur replay run.trace --against other.trace"""
+concur replay run.trace --against other.trace
+
+concur replay run.trace --diagram run.svg --from 3.2s --to 3.9s --nodes r1,r2,r3 --hide Heartbeat
+
+concur replay run.trace --diagram start.svg --to 150"""
+
+DIAGRAM = "The diagram"
 
 STATE_MAX = 400
 """Characters of one field that are shown to people; --json has all of it."""
@@ -66,9 +75,60 @@ def replay(
             help="Show the last so many steps before it stops.", rich_help_panel=OUTPUT, min=0
         ),
     ] = 0,
+    diagram: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw the space-time diagram of the run, or of the part that --from and --to "
+            "give: nodes as lines, messages as arrows, who leads, what is decided, what fails.",
+            rich_help_panel=DIAGRAM,
+            metavar="FILE.svg",
+        ),
+    ] = None,
+    begin: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Where the diagram begins: a step, as --stop-at counts them, or a time in the run "
+            "such as 2.5s or 340ms. Default: the beginning.",
+            rich_help_panel=DIAGRAM,
+            metavar="STEP|TIME",
+            show_default=False,
+        ),
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            help="Where it ends. Default: the end, or --stop-at.",
+            rich_help_panel=DIAGRAM,
+            metavar="STEP|TIME",
+            show_default=False,
+        ),
+    ] = None,
+    nodes: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Nodes to draw, as in r1,r2,c3; clients means all of those. Default: all that "
+            "take part, more than two clients on one line.",
+            rich_help_panel=DIAGRAM,
+            metavar="NODE,...",
+            show_default=False,
+        ),
+    ] = None,
+    hide: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Messages, timers and observations to leave out, by name, as in "
+            "Heartbeat,HeartbeatAck; decided leaves out what is decided.",
+            rich_help_panel=DIAGRAM,
+            metavar="NAME,...",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> int:
-    """Run a trace again, step by step, and compare.
+    """Run a trace again, step by step, and compare. Stop at any step and look at any node's state,
+    or draw a part of the run.
 
     Exit status 1 if the run differs from its trace.
     """
@@ -76,9 +136,13 @@ def replay(
 
     from concur.cli.terminal import print_json
     from concur.protocols import protocol as find
-    from concur.simulate.trace import read_header
+    from concur.simulate.trace import Recorder, read_header
     from concur.simulate.trace import replay as run
 
+    if diagram is None:
+        _only_with_diagram({"--from": begin, "--to": end, "--nodes": nodes, "--hide": hide})
+    elif against is not None:
+        raise BadInput(f"--diagram {diagram} and --against {against}: expected one of them")
     if against is not None:
         return _compare(trace, against, json=json)
     if stop_at is not None and stop_at < 1:
@@ -86,13 +150,105 @@ def replay(
     read_header(trace)
     given = None if protocol is None else find(protocol)()
     last: deque[bytes] = deque(maxlen=steps)
-    done = run(trace, stop_at=stop_at, protocol=given, on_step=last.append)
+    witness = None if diagram is None else _witness(diagram, begin, end, nodes, hide)
+    done = run(
+        trace,
+        stop_at=stop_at,
+        protocol=given,
+        on_step=last.append,
+        recorder=Recorder if witness is None else witness.attend,
+    )
     states = {name: _state(done, name) for name in show or ()}
+    drawn = diagram if done.same else None
+    if witness is not None and drawn is not None:
+        _draw(done, witness, drawn)
     if json:
-        print_json(_as_json(done, states, list(last)))
+        found = _as_json(done, states, list(last))
+        print_json(found if diagram is None else found | {"diagram": drawn and str(drawn)})
     else:
         _print(done, states, list(last), stop_at)
+    if diagram is not None and not json:
+        from concur.cli.terminal import err
+
+        err().print(f"wrote {drawn}" if drawn else "concur: no diagram was written", soft_wrap=True)
     return 0 if done.same else 1
+
+
+# --- the diagram ----------------------------------------------------------------------------------
+
+
+def _only_with_diagram(options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise BadInput(f"{name}: says what to draw, expected --diagram FILE.svg with it")
+
+
+def _witness(
+    diagram: Path,
+    begin: str | None,
+    end: str | None,
+    nodes: list[str] | None,
+    hide: list[str] | None,
+) -> "Witness":
+    """Who watches the part that is to be drawn. Raises BadInput before anything runs."""
+    from concur.files import check_target
+    from concur.plot.witness import Witness
+
+    check_target("diagram", diagram)
+    first, last = _bound("--from", begin), _bound("--to", end)
+    if first and last:
+        backwards = (
+            first.ns >= last.ns
+            if first.ns is not None and last.ns is not None
+            else first.step is not None and last.step is not None and first.step >= last.step
+        )
+        if backwards:
+            raise BadInput(f"--from {begin} and --to {end}: expected the first before the second")
+    return Witness(begin=first, end=last, nodes=_names(nodes), hide=_names(hide))
+
+
+TIME = re.compile(r"(\d{1,12}(?:\.\d{1,9})?|\.\d{1,9})(s|ms|us|µs|ns)", re.ASCII)
+UNITS_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "µs": 10**3, "ns": 1}
+
+
+def _bound(option: str, text: str | None) -> "Bound | None":
+    from concur.plot.witness import Bound
+
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and len(text) <= 18 and int(text) > 0:
+        return Bound(step=int(text))
+    timed = TIME.fullmatch(text)
+    if timed is None:
+        raise BadInput(
+            f"{option} {text!r}: expected a step from 1, or a time such as 2.5s or 340ms"
+        )
+    return Bound(ns=round(Decimal(timed[1]) * UNITS_NS[timed[2]]))
+
+
+def _names(lists: list[str] | None) -> tuple[str, ...]:
+    return tuple(name for given in lists or () for name in given.split(",") if name)
+
+
+def _draw(done: "Replay", witness: "Witness", path: Path) -> None:
+    from concur.plot.diagram import draw, write_diagram
+
+    told = witness.told()
+    header = done.header
+    title = (
+        f"{header.protocol}, seed {header.seed}: {told.from_ns / 1e9:.6f} to "
+        f"{told.to_ns / 1e9:.6f} s, steps {told.steps[0]} to {told.steps[1]}"
+    )
+    facts = [f"{header.replicas} replicas and {_clients(header)} on {header.network.name}"]
+    if told.hidden:
+        hidden = ", ".join(f"{count} {name}" for name, count in sorted(told.hidden.items()))
+        facts.append(f"not shown: {hidden}")
+    facts.append("time runs down, and not to scale")
+    write_diagram(draw(told, title=title, note="; ".join(facts) + "."), path)
+
+
+def _clients(header: "Header") -> str:
+    return f"{header.clients} client{'s'[: header.clients != 1]}"
 
 
 def _compare(trace: Path, against: Path, *, json: bool) -> int:
@@ -154,8 +310,8 @@ def _print(
     console = out()
     header = done.header
     console.print(
-        f"{header.protocol}, seed {header.seed}, {header.replicas} replicas, {header.clients} "
-        f"clients on {header.network.name}; written by concur {header.concur}"
+        f"{header.protocol}, seed {header.seed}, {header.replicas} replicas, {_clients(header)} on "
+        f"{header.network.name}; written by concur {header.concur}"
     )
     for line in last:
         console.print(line.decode(), soft_wrap=True)

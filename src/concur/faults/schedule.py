@@ -164,7 +164,9 @@ def spares_for(spec: "str | Schedule", tags: Tags) -> int:
 
 
 def _changing(cast: Cast, world: Scene) -> Cast:
-    """The same cast when its members are going to change."""
+    """The same cast when its members are going to change, if they can."""
+    if KINDS[CHANGE].obstacle(cast):
+        return cast
     tolerance = world.protocol.crash_tolerance(cast.voters_min)
     return msgspec.structs.replace(cast, tolerance=min(cast.tolerance, tolerance))
 

@@ -6,6 +6,7 @@ the machine, so that equal comparisons give equal reports.
 
 import io
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
@@ -74,11 +75,14 @@ def timeline(found: Comparison) -> str:
     with _figure(WIDE_IN, 0.75 + each * len(rows)) as (drawn, size):
         panels = drawn.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
         for axes, row in zip(panels, rows, strict=True):
-            _panel(axes, row, appearance(found)[row.protocol], seconds)
+            _panel(axes, row, appearance(found)[row.protocol], seconds, zero=each > 0.5)
             for fault in told:
-                axes.axvspan(fault.from_s, fault.to_s, color=FAULT, alpha=0.22, linewidth=0)
+                axes.axvspan(
+                    fault.from_s, fault.to_s, color=FAULT, alpha=0.22, linewidth=0, zorder=0.5
+                )
             if found.setting.warmup_s:
-                axes.axvspan(0, found.setting.warmup_s, color=MUTED, alpha=0.12, linewidth=0)
+                axes.axvspan(0, found.setting.warmup_s, color=MUTED, alpha=0.12, linewidth=0,
+                             zorder=0.5)  # fmt: skip
         _tags(panels[0], [(fault.from_s, fault.to_s) for fault in told], seconds)
         if found.setting.warmup_s:
             panels[0].text(0, 1.06, " warm-up", transform=_over(panels[0]), color=MUTED,
@@ -100,7 +104,7 @@ def timeline(found: Comparison) -> str:
         return _svg(drawn, "timeline", "Completed commands through the faults", what)
 
 
-def _panel(axes: "Axes", row: Row, look: Look, seconds: float) -> None:
+def _panel(axes: "Axes", row: Row, look: Look, seconds: float, *, zero: bool) -> None:
     width = seconds / BINS
     rates = [count / width for count in row.runs[0].timeline]
     edges = [i * width for i in range(BINS + 1)]
@@ -108,7 +112,7 @@ def _panel(axes: "Axes", row: Row, look: Look, seconds: float) -> None:
     axes.stairs(rates, edges, color=look.colour, linewidth=1.0)
     peak = max(rates, default=0.0) or 1.0
     axes.set_ylim(0, peak * 1.08)
-    axes.set_yticks([0, peak], ["0", f"{figure(peak)}/s"])
+    axes.set_yticks([0, peak], ["0" if zero else "", f"{figure(peak)}/s"])
     axes.tick_params(axis="both", length=2)
     axes.annotate(_short(row.protocol, NAME_MAX), (0, 0.5), (-42, 0), xycoords="axes fraction",
                   textcoords="offset points", ha="right", va="center", color=INK)  # fmt: skip
@@ -218,6 +222,51 @@ def _key(drawn: "Figure", rows: "list[Row]", look: dict[str, Look], size: float)
         drawn.text(x + 0.032, y, _short(row.protocol, NAME_MAX), va="center", color=INK)
 
 
+QUANTILES = (0.1, 0.5, 0.9, 0.99, 0.999)
+
+
+def ladder(found: Comparison) -> str:
+    """Quantiles of latency, a line for each protocol: what stays readable where curves do not."""
+    rows = [row for row in drawable(found) if row.figures["latency_ms_p50"] is not None]
+    rows.sort(key=lambda row: _number(row, "latency_ms_p50"))
+    look = appearance(found)
+    with _figure(WIDE_IN, 0.6 + 0.26 * len(rows)) as (drawn, size):
+        axes = drawn.subplots()
+        for place, row in enumerate(rows):
+            chosen = look[row.protocol].colour
+            low, middle, high, slow, slowest = _quantiles(row)
+            axes.plot([low, slowest], [place, place], color=chosen, linewidth=1.2)
+            axes.plot([low, high], [place, place], color=chosen, linewidth=6, alpha=0.45,
+                      solid_capstyle="butt")  # fmt: skip
+            axes.plot([slow, slowest], [place, place], "|", color=chosen, markersize=9,
+                      markeredgewidth=1.6)  # fmt: skip
+            axes.plot([middle], [place], look[row.protocol].marker, color=chosen, markersize=6.5,
+                      markeredgecolor=PAPER)  # fmt: skip
+        axes.set_xscale("log")
+        _plain_numbers(axes.xaxis)
+        axes.set_yticks(range(len(rows)), [_short(row.protocol, NAME_MAX) for row in rows])
+        axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=FONT)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("latency, ms (logarithmic; less is better: left)")
+        axes.grid(True, axis="both")
+        drawn.subplots_adjust(left=_room(rows) + 0.02, right=0.985, top=0.985, bottom=0.45 / size)
+        what = "; ".join(
+            f"{row.protocol}: median {figure(row.figures['latency_ms_p50'])} ms, "
+            f"99 % within {figure(row.figures['latency_ms_p99'])} ms"
+            for row in rows
+        )
+        return _svg(drawn, "latency", "How long commands took", what)
+
+
+def _quantiles(row: Row) -> list[float]:
+    """The latencies in ms within which those shares of the commands were answered."""
+    latency, shares = _cumulated(row)
+    return [latency[min(bisect_left(shares, share), len(latency) - 1)] for share in QUANTILES]
+
+
+CURVES_MAX = 8
+"""With more protocols, curves of their latencies could not be told apart."""
 FEW = 4
 """Up to so many protocols, charts stand side by side."""
 
@@ -329,8 +378,13 @@ def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def bars(found: Comparison, name: str, title: str, unit: str) -> str:
-    """One bar for each protocol, with its figure and, over several seeds, its spread."""
+    """One bar for each protocol, with its figure and, over several seeds, its spread.
+
+    Two handfuls and more are sorted, least first.
+    """
     rows = [row for row in drawable(found) if row.figures[name] is not None]
+    if len(rows) > CURVES_MAX:
+        rows.sort(key=lambda row: _number(row, name))
     look = appearance(found)
     with _figure(HALF_IN, 0.5 + 0.26 * max(len(rows), 2)) as (drawn, size):
         axes = drawn.subplots()
@@ -345,7 +399,7 @@ def bars(found: Comparison, name: str, title: str, unit: str) -> str:
                 axes.plot([low, high], [place, place], "|", color=INK, markersize=5)
                 end = high
             axes.text(end + (most or 1) * 0.02, place, figure(row.figures[name]), va="center")
-        axes.set_yticks(range(len(rows)), [_short(row.protocol, 24) for row in rows])
+        axes.set_yticks(range(len(rows)), [_short(row.protocol, NAME_MAX) for row in rows])
         axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=FONT)
         axes.set_ylim(max(len(rows), 2) - 0.5, -0.5)
         axes.set_xlim(0, (most or 1) * 1.16)
@@ -353,7 +407,8 @@ def bars(found: Comparison, name: str, title: str, unit: str) -> str:
         axes.xaxis.set_major_locator(_few_ticks())
         axes.set_xlabel(unit)
         axes.grid(True, axis="x")
-        drawn.subplots_adjust(left=0.34, right=0.985, top=0.985, bottom=0.44 / size)
+        left = max(0.3, 2 * _room(rows) + 0.02)
+        drawn.subplots_adjust(left=left, right=0.985, top=0.985, bottom=0.44 / size)
         what = "; ".join(f"{row.protocol}: {figure(row.figures[name])} {unit}" for row in rows)
         return _svg(drawn, name.replace("_", "-"), title, what)
 

@@ -6,6 +6,7 @@ with normal vision, protanopia, deuteranopia and tritanopia (Machado et al. 2009
 at least 3.3 to the paper. After six protocols, hues come again with another dash.
 """
 
+from importlib.resources import files
 from typing import Literal
 
 INK, MUTED, GRID, PAPER, FAULT = "#0a0b0c", "#0a0b0d", "#0a0b0e", "#0a0b0f", "#0a0b10"
@@ -23,7 +24,13 @@ VARIABLES = {
     BASELINE: "--baseline",
     **{hue: f"--hue{i}" for i, hue in enumerate(HUES)},
 }
-"""What each stand-in becomes; `report.css` gives the values for both themes."""
+"""What each stand-in becomes; `palette.css` gives the values for both themes."""
+
+
+def style_of(name: str) -> str:
+    """A style sheet of ours, with the colours of both themes before it."""
+    folder = files("concur.plot")
+    return "".join((folder / file).read_text("utf-8") for file in ("palette.css", name))
 
 
 class Look:

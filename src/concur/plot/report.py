@@ -5,20 +5,19 @@ It is well-formed XML as well as HTML, loads nothing from anywhere, holds no dat
 """
 
 import importlib.util
-import os
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 
 import concur
 from concur.errors import BadInput
-from concur.files import check_target
+from concur.files import write_whole
 from concur.plot import charts
-from concur.plot.palette import DASHES, Look
+from concur.plot.palette import DASHES, Look, style_of
 from concur.properties import STANDARD
 from concur.score.compare import Comparison, Row
 from concur.score.metrics import METRICS
-from concur.score.words import favours_the_near, figure, findings, listed
+from concur.score.words import favours_the_near, figure, findings, listed, names, numbered, spread
 
 COLUMNS = (
     ("throughput", "commands/s"),
@@ -45,33 +44,24 @@ def require_matplotlib() -> None:
 def write_report(found: Comparison, path: str | Path, *, command: str = "") -> None:
     """Write the report of a comparison; `command` is how to make it again."""
     require_matplotlib()
-    check_target("report", path)
-    text = html(found, command=command)
-    target = Path(path)
-    scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        scratch.write_text(text, "utf-8")
-        scratch.replace(target)
-    except OSError as error:
-        raise BadInput(f"report {path}: {error.strerror}, expected a writable file") from None
-    finally:
-        scratch.unlink(missing_ok=True)
+    write_whole("report", path, html(found, command=command))
 
 
 def html(found: Comparison, *, command: str = "") -> str:
     """The report as text. Needs matplotlib."""
+    found, meant = numbered(found)
     parts = [
         _header(found),
         "<main>",
         _verdict(found),
-        _table(found),
+        _table(found, meant),
         _charts(found),
         _checked(found),
         _conditions(found),
         _again(command),
         "</main>",
     ]
-    style = (files("concur.plot") / "report.css").read_text("utf-8")
+    style = style_of("report.css")
     script = (files("concur.plot") / "report.js").read_text("utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
@@ -88,8 +78,10 @@ def html(found: Comparison, *, command: str = "") -> str:
 
 
 def _title(found: Comparison) -> str:
-    names = [row.protocol for row in found.rows]
-    what = listed(names) if len(names) <= 4 else f"{len(names)} protocols"
+    shown = [row.protocol for row in found.rows]
+    kinds = {name.partition(" #")[0] for name in shown}
+    many = "protocols" if len(kinds) == len(shown) else "configurations"
+    what = listed(shown) if len(shown) <= 4 else f"{len(shown)} {many}"
     return f"{what} on {found.setting.network.name}"
 
 
@@ -130,7 +122,7 @@ def _verdict(found: Comparison) -> str:
 # --- the table ------------------------------------------------------------------------------------
 
 
-def _table(found: Comparison) -> str:
+def _table(found: Comparison, meant: dict[str, str]) -> str:
     look = charts.appearance(found)
     headings = ["Protocol", "history", *(label for _, label in COLUMNS)]
     text = {0, 1}
@@ -140,10 +132,13 @@ def _table(found: Comparison) -> str:
         for i, label in enumerate(headings)
     )
     best = {name: _best(found, name) for name, _ in COLUMNS}
-    body = "\n".join(_row(row, look[row.protocol], best) for row in found.rows)
-    spread = (
-        f" Each figure is the median of {len(found.seeds)} seeds, below it the least and the "
-        "greatest; ★ marks a lead beyond all of that."
+    most = {name: max(row.figures.get(name) or 0.0 for row in found.rows) for name in best}
+    body = "\n".join(
+        _row(row, look[row.protocol], best, most, meant.get(row.protocol)) for row in found.rows
+    )
+    several = (
+        f" Each figure is the median of {len(found.seeds)} seeds, below it how far they are from "
+        "it at most; ★ marks a lead beyond all of that."
         if len(found.seeds) > 1
         else ""
     )
@@ -153,7 +148,7 @@ def _table(found: Comparison) -> str:
     )
     return (
         '<section aria-label="Figures"><h2>Figures</h2>\n'
-        f'<p class="note">Press a heading to sort.{spread}</p>'
+        f'<p class="note">Press a heading to sort. Bars compare a column.{several}</p>'
         '<div class="wide" tabindex="0" role="region" aria-label="Table of figures">'
         '<table class="sortable"><caption>One row for each protocol.</caption>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"
@@ -171,25 +166,28 @@ def _class(name: str) -> str:
     return f' class="{name}"' if name else ""
 
 
-def _row(row: Row, look: Look, best: "dict[str, str]") -> str:
+def _row(
+    row: Row, look: Look, best: dict[str, str], most: dict[str, float], meant: str | None
+) -> str:
     cells = []
     for name, _ in COLUMNS:
         value = row.figures.get(name)
         text = f"<span{_class('best' if best[name] == row.protocol else '')}>{figure(value)}</span>"
+        hint = ""
         if name in row.spread:
             low, high = row.spread[name]
-            ends = figure(low), figure(high)
-            text += f'<span class="spread">{" … ".join(dict.fromkeys(ends))}</span>'
+            text += f'<span class="spread">{escape(spread(row, name))}</span>'
+            hint = f' title="{figure(low)} to {figure(high)}"'
         key = "" if value is None else repr(float(value))
-        cells.append(f'<td data-value="{key}">{text}</td>')
+        bar = f' style="--share: {100 * (value or 0.0) / (most[name] or 1.0):.1f}%"'
+        cells.append(f'<td data-value="{key}"{hint}{bar}>{text}</td>')
     tag = '<span class="tag">baseline</span>' if row.baseline else ""
-    changed = "".join(
-        f'<span class="spread">{escape(f"{name}={value!r}")}</span>'
-        for name, value in row.parameters.items()
-    )
+    if meant is None:
+        meant = ", ".join(f"{name}={value!r}" for name, value in row.parameters.items())
+    changed = f'<span class="spread">{escape(meant)}</span>' if meant else ""
     return (
-        f'<tr><th scope="row" data-value="{escape(row.protocol)}">{_swatch(look)}'
-        f"{escape(row.protocol)}{tag}{changed}</th>"
+        f'<tr><th scope="row" data-value="{escape(row.protocol)}"><span class="name">'
+        f"{_swatch(look)}{escape(row.protocol)}{tag}</span>{changed}</th>"
         f'<td class="text" data-value="{escape(row.consistency)}">{_mark(row)}</td>'
         f"{''.join(cells)}</tr>"
     )
@@ -282,11 +280,11 @@ def _charts(found: Comparison) -> str:
             charts.throughput_latency(found),
             full=not few,
         )
+        ladder = len(rows) > charts.CURVES_MAX
         latencies = _drawn(
             "How long commands took",
-            "The share of commands answered within a latency. On the right the slowest tenth: "
-            "what faults do to clients is found there.",
-            charts.latencies(found),
+            LADDER if ladder else CURVES,
+            charts.ladder(found) if ladder else charts.latencies(found),
             full=True,
         )
         bars = [
@@ -303,6 +301,15 @@ def _charts(found: Comparison) -> str:
     )
 
 
+CURVES = (
+    "The share of commands answered within a latency. On the right the slowest tenth: what faults "
+    "do to clients is found there."
+)
+LADDER = (
+    "One line for each, fastest first. The mark is the median, the thick part holds the middle "
+    "80 %, the ticks are where 99 % and 99.9 % were answered: what faults do to clients is found "
+    "there."
+)
 NEAR = (
     " Clients ask again as soon as they are answered, so those near the server that answers them "
     "count for more."
@@ -385,10 +392,13 @@ def _conditions(found: Comparison) -> str:
     from concur.simulate.costs import Costs
 
     given, costs = found.setting, Costs()
+    alike: dict[str, list[Row]] = {}
+    for row in found.rows:
+        alike.setdefault(row.summary, []).append(row)
     about = "".join(
-        f"<li><b>{escape(row.protocol)}</b>: {escape(row.summary)}</li>"
-        for row in found.rows
-        if row.summary
+        f"<li><b>{escape(names(rows))}</b>: {escape(summary)}</li>"
+        for summary, rows in alike.items()
+        if summary
     )
     left_out = "".join(
         f'<p class="note">Not inflicted on anyone: {escape(line)}.</p>' for line in found.left_out
