@@ -10,6 +10,7 @@ import pytest
 
 from concur import BadInput, MultiPaxos, Simulation
 from concur.simulate.trace import FileRecorder, compare_traces, lines, read_header, replay
+from tests.small.virtual_log import PrimaryBackup, VirtualLog
 
 RECORD = """
 import sys
@@ -124,3 +125,12 @@ def test_recording_changes_nothing() -> None:
         def end(self, *_: object) -> None: ...
 
     assert run(None) == run(Silent())
+
+
+def test_a_protocol_inside_a_protocol_is_traced_with_its_parameters(tmp_path: Path) -> None:
+    path = tmp_path / "composed.jsonl"
+    made = VirtualLog(switch_after=7, loglet=PrimaryBackup(beat_s=0.07))
+    Simulation(made, seed=3).run(seconds=0.3, check=False, recorder=FileRecorder(path))
+    assert replay(path, protocol=VirtualLog()).same
+    with pytest.raises(BadInput, match=r"expected --protocol tests\.small\."):
+        replay(path)

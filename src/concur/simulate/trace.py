@@ -174,7 +174,7 @@ def header(
         concur=concur.__version__,
         trace=FORMAT,
         protocol=address(protocol),
-        parameters=protocol.get_params(deep=False),
+        parameters=_parameters(protocol),
         replicas=simulation.replicas,
         clients=simulation.clients,
         spares=len(world.config.universe) - len(world.config.members),
@@ -197,6 +197,38 @@ def address(protocol: Protocol) -> str:
     if kind.__module__.startswith("concur.protocols."):
         return kind.name
     return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _parameters(protocol: Protocol) -> dict[str, Any]:
+    """Parameters as JSON takes them; a protocol among them with parameters of its own."""
+    return {
+        name: {"protocol": address(value), "parameters": _parameters(value)}
+        if isinstance(value, Protocol)
+        else value
+        for name, value in protocol.get_params(deep=False).items()
+    }
+
+
+def _protocol_of(where: str, parameters: dict[str, Any], given: Protocol | None) -> Protocol:
+    """The inverse. A file does not decide which module is imported, so what is not one of Concur's
+    must be `given`, or be a parameter of what is."""
+    if given is None:
+        if ":" in where:
+            raise BadInput(
+                f"the trace is of {where}, which is not one of Concur's protocols; "
+                f"expected --protocol {where} to say that importing it is meant"
+            )
+        given = find_protocol(where)()
+    values: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if isinstance(value, dict) and value.keys() == {"protocol", "parameters"}:
+            known = getattr(given, name, None)
+            same = isinstance(known, Protocol) and address(known) == value["protocol"]
+            below = str(value["protocol"]), dict(value["parameters"])
+            values[name] = _protocol_of(*below, known if same else None)
+        else:
+            values[name] = tuple(value) if isinstance(value, list) else value
+    return given.clone().set_params(**values)
 
 
 def _machine_address(machine: Any) -> str:
@@ -335,24 +367,13 @@ def simulation_of(found: Header, protocol: Protocol | None = None) -> "Simulatio
     """
     from concur.simulate.simulation import Simulation
 
-    if protocol is None:
-        if ":" in found.protocol:
-            raise BadInput(
-                f"the trace is of {found.protocol}, which is not one of Concur's protocols; "
-                f"expected --protocol {found.protocol} to say that importing it is meant"
-            )
-        protocol = find_protocol(found.protocol)()
     if ":" in found.machine:
         raise BadInput(
             f"the trace is of the machine {found.machine}, which is not one of Concur's; a trace "
             "does not decide which module is imported, so it can be replayed only from Python"
         )
-    parameters = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in found.parameters.items()
-    }
     return Simulation(
-        protocol.clone().set_params(**parameters),
+        _protocol_of(found.protocol, found.parameters, protocol),
         replicas=found.replicas,
         clients=found.clients,
         spares=found.spares,
