@@ -8,6 +8,8 @@ A majority is more than needed for that. It is what would let a backup take over
 first thing to add to this file.
 """
 
+from collections.abc import Iterable
+
 from concur import Map, Role, Tags, parameter
 from concur.effects import SnapshotSaved, Start, Timer
 from concur.logs import Log
@@ -34,6 +36,7 @@ class Ack(Message, frozen=True):
 class Replica(Node["PrimaryBackup"]):
     log: Log[Command] = durable(Log())  # survives a crash
     committed: int = 0  # the rest is forgotten, and found out again
+    saved: int = 0  # a snapshot holds what came up to here
     acked: Map[str, int] = Map()
     asked: Map[tuple[str, int], str] = Map()
 
@@ -45,7 +48,7 @@ class Replica(Node["PrimaryBackup"]):
     def start(self, event: Start) -> None:
         if event.snapshot is not None:
             self.install(event.snapshot)
-            self.committed = self.executed
+            self.committed = self.saved = self.executed
         if self.id == self.primary:
             self.set_timer("repeat", seconds(self.params.repeat_s))
 
@@ -66,7 +69,8 @@ class Replica(Node["PrimaryBackup"]):
     def back_up(self, source: str, m: Append) -> None:
         last = self.log.last_index
         if m.after <= last < m.after + len(m.commands):
-            self.log = self.log.append(*m.commands[last - m.after :])
+            room = self.params.log_entries_max - len(self.log)
+            self.log = self.log.append(*m.commands[last - m.after :][:room])
         self.send(source, Ack(self.log.last_index))  # leaves when the log is on disk, not before
         self.commit(min(m.committed, self.log.last_index))
 
@@ -75,6 +79,7 @@ class Replica(Node["PrimaryBackup"]):
         if m.last > self.acked.get(source, -1):
             self.acked = self.acked.put(source, m.last)
             self.count_acks()
+            self.cut_log()
 
     def count_acks(self) -> None:
         others = [self.acked.get(m, 0) for m in self.config.members if m != self.id]
@@ -99,13 +104,18 @@ class Replica(Node["PrimaryBackup"]):
         """Messages get lost. Whoever has less than we have is sent the next part again."""
         self.set_timer("repeat", seconds(self.params.repeat_s))
         for backup in self.config.members[1:]:
-            after = self.acked.get(backup, self.log.base.index)
+            after = max(self.acked.get(backup, 0), self.log.base.index)  # an Ack may be an old one
             commands = self.log.since(after, self.params.repeat_max)
             self.send(backup, Append(after, commands, self.committed))
 
     @on(SnapshotSaved)
-    def cut_log(self, index: int) -> None:
+    def snapshot_is_saved(self, index: int) -> None:
+        self.saved = index
+        self.cut_log()
+
+    def cut_log(self) -> None:
         """Forget what is in a snapshot; the primary keeps what a backup may still need."""
+        index = self.saved
         if self.id == self.primary:
             index = min([index, *(self.acked.get(m, 0) for m in self.config.members[1:])])
         if index > self.log.base.index:
@@ -131,6 +141,10 @@ class PrimaryBackup(LogProtocol):
     repeat_s: float = parameter(0.05, above=0, doc="between two repetitions to slow backups")
     repeat_max: int = parameter(100, at_least=1, doc="commands in one repetition")
     log_entries_max: int = parameter(10_000, at_least=1, doc="commands in a log, then Overloaded")
+
+    def problems(self, replicas: int) -> Iterable[str]:
+        if self.log_entries_max < self.snapshot_every:
+            yield "log_entries_max is below snapshot_every: a full log would never be cut"
 
     def roles(self) -> tuple[Role, ...]:
         return (

@@ -2,6 +2,20 @@
 
 Everything is encoded as MessagePack arrays by msgspec and decoded against the declared types, so
 that malformed input from a peer is refused here, before any step of a node. Nothing is unpickled.
+
+**Versions.** Peers may run an older or a newer version of a protocol. What may change, and what the
+other side makes of it (`concur.testing` checks it for every message of a protocol):
+
+| the newer version | reads what an older one sent | is read by an older one |
+| --- | --- | --- |
+| adds a field at the end, with a default | the field has its default | which ignores the field |
+| adds a kind of message | never gets one | which refuses it: BadInput, no step is taken |
+| lets a role handle one more kind | | whose node drops it: `observe("unhandled", ...)` |
+| adds, at the end, to a Struct inside | as for a message | as for a message |
+
+Everything else (another order, type or meaning, a field removed, a tuple of another length) is
+another message and needs another name. A default must mean what its absence meant before. What is
+ignored is lost when it is passed on, so an old peer must not be trusted to hand on new fields.
 """
 
 import hashlib
@@ -85,8 +99,24 @@ class Codec:
             raise BadInput(
                 f"message of {len(data)} bytes refused: at most {self.message_bytes_max} expected"
             )
-        message: Message = decode(data, self._union)
+        try:
+            message: Message = decode(data, self._union)
+        except BadInput as malformed:
+            raise self._unknown(data) or malformed from None
         return message
+
+    def _unknown(self, data: bytes) -> BadInput | None:
+        """What to say of a message of a kind that is not known here, else None."""
+        try:
+            name = _decoder(list[Any]).decode(data)[0]
+        except (ValueError, RecursionError, IndexError):
+            return None
+        if not isinstance(name, str) or name in self.kinds:
+            return None
+        kinds = ", ".join(self.kinds)
+        return BadInput(
+            f"malformed message in {len(data)} bytes: kind {name[:60]!r}, expected one of {kinds}"
+        )
 
 
 def size(message: Message) -> int:

@@ -3,9 +3,12 @@
 The numbers are those of the known-bug corpus that the project keeps.
 """
 
+from typing import Any
+
 from concur.protocols.multi_paxos import MultiPaxos, Replica
 from concur.protocols.multi_paxos.messages import NO_BALLOT, Ballot, Vote
 from concur.testing.unsafe import release_out_of_order, send_before_durable
+from tests.mutants.base import HASTY, SAFETY, Mutant
 
 
 class ForgetsToPromiseOnAccept(Replica):
@@ -95,3 +98,24 @@ class PromiseOvertakesSync(MultiPaxos):
 
     name = "mutant-promise-overtakes-sync"
     replica = Overtaking
+
+
+PROMISE = ("votes_never_exceed_the_promise",)
+"""A local property of acceptors, evaluated after every step, in a real cluster too."""
+ALL_VOTE: dict[str, Any] = {
+    "phase1_quorum": 1, "phase2_quorum": 3, "resend_s": 0.05, **HASTY,
+}  # fmt: skip
+"""A command needs every vote, and a leader only its own: nobody else makes up for a lost vote."""
+
+WHOLE = MultiPaxos()
+VOTING = MultiPaxos(**ALL_VOTE)
+
+MULTI_PAXOS_MUTANTS: tuple[Mutant, ...] = (
+    Mutant(P1(), 3, PROMISE + SAFETY, 2, WHOLE),
+    Mutant(P2(), 3, SAFETY, 57, WHOLE),
+    Mutant(P3(), 4, SAFETY, 4, WHOLE),
+    Mutant(P7(), 3, PROMISE + SAFETY, 0, WHOLE),
+    Mutant(WipedVotesAtOnce(), 3, SAFETY, 4, WHOLE),
+    Mutant(SendsBeforeSync(**ALL_VOTE), 3, SAFETY, 41, VOTING),
+    Mutant(PromiseOvertakesSync(**ALL_VOTE), 3, SAFETY, 493, VOTING),
+)

@@ -171,3 +171,20 @@ def test_replicas_hold_the_same_bytes() -> None:
     table.deliver(FetchSnapshot)
     first, second = (m for _, _, m in table.take(SnapshotChunk))
     assert first == second
+
+
+def test_a_snapshot_that_is_due_while_another_is_saved_follows_it() -> None:
+    table = lagging()
+    node = table.nodes["r1"]
+    first, second = (node.capture((slot, ""), ()) for slot in (90, 91))
+    first, second = (msgspec.structs.replace(s, index=i) for s, i in ((first, 90), (second, 91)))
+    node._save(first)  # type: ignore[attr-defined]
+    node.executed = 91
+    node.take_snapshot((91, ""))  # type: ignore[attr-defined]
+    assert node.saving == (first,)  # type: ignore[attr-defined]
+    node.committed = node.known = 91  # type: ignore[attr-defined]
+    node.snapshot_is_durable(90)  # type: ignore[attr-defined]
+    assert [s.index for s in node.saving] == [91]  # type: ignore[attr-defined]
+    node.snapshot_is_durable(91)  # type: ignore[attr-defined]
+    assert node.saved.index == 91  # type: ignore[attr-defined]
+    assert node.saving == ()  # type: ignore[attr-defined]

@@ -69,20 +69,18 @@ class Table:
     """Replicas and clients of one protocol. Every message passes through the codec."""
 
     def __init__(
-        self, protocol: Protocol, replicas: int = 3, clients: int = 1, *, start: bool = True
+        self,
+        protocol: Protocol,
+        replicas: int = 3,
+        clients: int = 1,
+        *,
+        spares: int = 0,
+        start: bool = True,
     ) -> None:
         self.protocol = protocol.validate(replicas)
-        counts: dict[int | str, int] = {"replicas": replicas, "clients": clients}
-        self.roles = {
-            f"{role.prefix}{i + 1}": role
-            for role in protocol.roles()
-            for i in range(counts.get(role.count, role.count))  # type: ignore[arg-type]
-        }
-        by_role = tuple(
-            (role.name, tuple(i for i, r in self.roles.items() if r is role))
-            for role in dict.fromkeys(self.roles.values())
-        )
-        self.config = Config(by_role[0][1], by_role)
+        roles = protocol.roles()
+        self.config = Config.of(roles, replicas, clients, spares)
+        self.roles = {id: role for role in roles for id in self.config.role(role.name)}
         self.codec = Codec(protocol.messages())
         self.inputs = Inputs(self)
         self.time_ns = 0

@@ -195,6 +195,68 @@ class Unhandled(With):
     replica = SaysTheUnasked
 
 
+class Rigid(Message, frozen=True, forbid_unknown_fields=True):
+    number: int
+
+
+class TakesRigid(Replica):
+    @on(Rigid)
+    def take_rigid(self, source: str, m: Rigid) -> None:
+        pass
+
+
+class CannotGrow(With):
+    """Its message refuses what a later version adds."""
+
+    replica = TakesRigid
+
+
+WORDS = {0: "none", 1: "one"}
+
+
+class LooksItUp(Message, frozen=True):
+    number: int
+
+    def __post_init__(self) -> None:
+        if 1 < self.number < 1000:
+            raise KeyError(self.number)  # neither ValueError nor TypeError
+
+
+class TakesLookups(Replica):
+    @on(LooksItUp)
+    def take_lookup(self, source: str, m: LooksItUp) -> None:
+        pass
+
+
+class FailsToDecode(With):
+    replica = TakesLookups
+
+
+class HandlesByForce(Replica):
+    def _handle(self, source: str, message: Message) -> None:
+        self._messages[type(message)](self, source, message)
+
+
+class StoppedByStrangers(With):
+    replica = HandlesByForce
+
+
+class NeverHappens(Message, frozen=True):
+    pass
+
+
+class WaitsForIt(Replica):
+    @on(NeverHappens, paper="section 9")
+    def be_amazed(self, source: str, m: NeverHappens) -> None:
+        pass
+
+
+class Unreached(With):
+    """One of its handlers answers to what nobody says."""
+
+    replica = WaitsForIt
+
+
 class DecidesAlone(Replica):
     @on(Request)
     def order(self, source: str, m: Request) -> None:
@@ -280,15 +342,15 @@ class VolatileLog(With):
     replica = ForgetsItsLog
 
 
-class CutsTooMuch(Replica):
-    def cut_log(self, index: int) -> None:
+class CutsNothing(Replica):
+    def cut_log(self) -> None:
         pass
 
 
 class NeverCuts(With):
     """The log is kept whole, up to a limit that is far away."""
 
-    replica = CutsTooMuch
+    replica = CutsNothing
     log_entries_max: int = parameter(1_000_000, at_least=1, doc="far away")
 
 
@@ -311,6 +373,10 @@ BAD: dict[str, Protocol] = {
     "runs_are_the_same_under_two_hash_seeds": HashOrder(),
     "messages_survive_the_codec": WrongType(),
     "every_message_is_handled": Unhandled(),
+    "messages_of_other_versions_are_understood": CannotGrow(),
+    "malformed_messages_are_refused": FailsToDecode(),
+    "strange_messages_stop_no_node": StoppedByStrangers(),
+    "every_handler_is_reached": Unreached(),
     "nodes_agree": Disagrees(),
     "only_what_clients_asked_is_decided": Invents(),
     "every_operation_ends_exactly_once": EndsTwice(),

@@ -78,11 +78,13 @@ class Snapshots(Node[L]):
     """A protocol overrides `is_ahead`, `take_over` and `cut_log`, and calls `take_snapshot` when it
     is time and `fetch_snapshot` when it must.
 
-    `saved` is the newest snapshot that is durable; `saving` are those on their way, oldest first.
+    `saved` is the newest snapshot that is durable; `saving` are those on their way, oldest first,
+    and `postponed` is the newest of those that were taken meanwhile.
     """
 
     saved: Snapshot | None = None
     saving: tuple[Snapshot, ...] = ()
+    postponed: Snapshot | None = None
     outgoing: Outgoing | None = None
     incoming: Incoming | None = None
 
@@ -109,11 +111,17 @@ class Snapshots(Node[L]):
     # --- taking them -----------------------------------------------------------------------------
 
     def take_snapshot(self, mark: Mark) -> None:
-        """Save what has been executed, unless a save is still under way."""
-        if not self.saving:
-            snapshot = self.capture(mark, self.membership())
-            self.saving = (snapshot,)
-            self.save_snapshot(snapshot)
+        """Save what has been executed; after the save that is under way, if there is one."""
+        snapshot = self.capture(mark, self.membership())
+        if self.saving:
+            self.postponed = snapshot  # not forgotten: a log that is full waits for it
+        else:
+            self._save(snapshot)
+
+    def _save(self, snapshot: Snapshot) -> None:
+        self.saving = (*self.saving, snapshot)
+        self.postponed = None
+        self.save_snapshot(snapshot)
 
     @on(SnapshotSaved)
     def snapshot_is_durable(self, index: int) -> None:
@@ -122,7 +130,9 @@ class Snapshots(Node[L]):
                 self.saving = self.saving[at + 1 :]
                 self.saved = snapshot
                 self.cut_log(snapshot)
-                return
+                break
+        if self.postponed is not None and not self.saving:
+            self._save(self.postponed)
 
     def load_saved(self, snapshot: Snapshot | None) -> None:
         """At `Start`: begin from what the disk holds."""
@@ -252,7 +262,6 @@ class Snapshots(Node[L]):
         self.incoming = None
         self.cancel_timer("transfer")
         self.install(snapshot)
-        self.saving = (*self.saving, snapshot)
-        self.save_snapshot(snapshot)
+        self._save(snapshot)
         self.observe("snapshot_installed", snapshot.index)
         self.take_over(snapshot)

@@ -52,7 +52,7 @@ def crashes_after_every_record_keep_the_properties(subject: Subject) -> None:
     tags = subject.protocol.tags
     subject.needs(tags.durable, "its tags say that it keeps nothing on disk")
     for crash in _points(subject):
-        walk = Walk(subject.protocol, 1, replicas=subject.replicas, clients=1)
+        walk = _walk(subject)
         walk.cluster.watchers = (crash.watch,)
         try:
             _run(walk, crash)
@@ -68,8 +68,12 @@ def crashes_after_every_record_keep_the_properties(subject: Subject) -> None:
             )
 
 
+def _walk(subject: Subject) -> Walk:
+    return Walk(subject.protocol, 1, replicas=subject.replicas, clients=1, reach=subject.reach)
+
+
 def _points(subject: Subject) -> Iterator[Crash]:
-    walk = Walk(subject.protocol, 1, replicas=subject.replicas, clients=1)
+    walk = _walk(subject)
     _run(walk, None)
     for host in walk.cluster.servers:
         records = sum(seat.records for seat in walk.cluster.on(host) if seat.id == host)

@@ -15,6 +15,7 @@ from concur.effects import Invoke
 from concur.errors import BadInput
 from concur.messages import Codec, Message, check_message
 from concur.node import Node
+from concur.parts.membership import OPERATOR, ChangeMembers
 from concur.testing.subject import Subject
 
 COSTS = ("server", "client", "switch", "memory")
@@ -168,12 +169,30 @@ def roles_are_well_formed(subject: Subject) -> None:
             subject.fail(f"two roles share a {of}: {names}", "each role has its own")
     if not any(role.place == "replica" for role in roles):
         subject.fail("no role stands at a replica's place", "the first such role are the members")
+    _operators_fit(subject, roles)
     clients = [role for role in roles if role.place == "client"]
     if protocol.tags.log and not any(Invoke in role.node._events for role in clients):
         subject.fail(
             "nobody handles Invoke, so no client can ask for anything",
             'Role("client", Client, "c", "clients", place="client", cost="client"), with '
             "concur.parts.client.Client or a node of your own",
+        )
+
+
+def _operators_fit(subject: Subject, roles: tuple[Role, ...]) -> None:
+    """Where members can be changed somebody asks for it, and replicas listen."""
+    changes = subject.protocol.tags.membership
+    if changes != any(role.name == OPERATOR.name for role in roles):
+        subject.fail(
+            f"tags.membership is {changes}, but "
+            + ("nobody can ask for other members" if changes else "it has an operator"),
+            "return concur.parts.membership.OPERATOR among the roles, and say membership=True",
+        )
+    members = next((role for role in roles if role.place == "replica"), None)
+    if changes and members is not None and ChangeMembers not in members.node._messages:
+        subject.fail(
+            f"tags.membership is True, but {members.node.__name__} does not handle ChangeMembers",
+            "@on(ChangeMembers), answered by Done or Refused (concur.parts.membership)",
         )
 
 

@@ -60,12 +60,13 @@ class Laboratory:
         self.every = every
         self.steps = 0
         self.findings: dict[str, str] = {}
-        self.handled: set[tuple[str, str]] = set()
+        self.seen: dict[type[Message], Message] = {}
+        """The first message of each kind that was sent."""
         self._held: dict[Any, tuple[tuple[Any, ...], bytes]] = {}
         self._journal: dict[Any, dict[tuple[str, str], Any]] = {}
 
-    def found(self, check: str, text: str) -> None:
-        self.findings.setdefault(check, text)
+    def found(self, check: str, what: str, fix: str) -> None:
+        self.findings.setdefault(check, f"{what}\n  -> {fix}")
 
     def watch(
         self, cluster: Cluster, seat: Seat, event: Event, effects: list[Effect], before: Any
@@ -91,14 +92,19 @@ class Laboratory:
                 try:
                     check_value(getattr(one, field), f"{type(one).__name__}.{field}")
                 except TypeError as wrong:
-                    self.found("fields_hold_only_values", f"{wrong} ({where})")
+                    self.found(
+                        "fields_hold_only_values",
+                        f"{wrong} ({where})",
+                        "turn it into one of these before a field holds it",
+                    )
             stray = set(vars(one)) - _of_the_core() - set(one.fields_) - _cached(type(one))
             if stray:
                 self.found(
                     "fields_hold_only_values",
                     f"{where}: self.{min(stray)} is set but not declared, so a snapshot forgets "
-                    f"it and two equal states differ. Declare it in the class: "
-                    f"`{min(stray)}: int = 0`, or `= durable(0)` if it must survive a crash.",
+                    "it and two equal states differ",
+                    f"declare it in the class: `{min(stray)}: int = 0`, or `= durable(0)` if it "
+                    "must survive a crash",
                 )
 
     def _edits(self, cluster: Cluster, seat: Seat, node: Node[Any], where: str) -> None:
@@ -112,8 +118,8 @@ class Laboratory:
                 self.found(
                     "values_are_never_edited_in_place",
                     f"{where}: a value that the node held before the step is different after it"
-                    f"{' (' + ', '.join(fields) + ')' if fields else ''}. Rebind the field to "
-                    "a new value: `self.votes = self.votes.put(...)`.",
+                    f"{' (' + ', '.join(fields) + ')' if fields else ''}",
+                    "rebind the field to a new value: `self.votes = self.votes.put(...)`",
                 )
         values = node.snapshot()[0]
         self._held[key] = (values, _encoded(values))
@@ -136,23 +142,25 @@ class Laboratory:
         if twin.snapshot() != before:
             self.found(
                 check,
-                f"{where}: restore(snapshot()) gives another state. Do not override snapshot, "
-                "restore or __init__ of a Node.",
+                f"{where}: restore(snapshot()) gives another state",
+                "do not override snapshot, restore or __init__ of a Node",
             )
             return
         try:
             hash(after)
         except TypeError as wrong:
-            self.found(check, f"{where}: the state is not hashable: {wrong}.")
+            self.found(
+                check, f"{where}: the state is not hashable: {wrong}", "hold immutable values only"
+            )
         check = "steps_depend_on_state_event_and_inputs_alone"
         advice = (
-            "A step may read its fields, the event, and now, uptime, jitter, choose, peek; nothing "
+            "a step may read its fields, the event, and now, uptime, jitter, choose, peek; nothing "
             "kept elsewhere (a global, a cache, an undeclared attribute), no clock, no dice."
         )
         try:
             again = twin.step(event, Replayed(seat.tape))
         except Exception as wrong:
-            self.found(check, f"{where}: done again, the step raised {wrong!r}. {advice}")
+            self.found(check, f"{where}: done again, the step raised {wrong!r}", advice)
             return
         if again != effects:
             differing = next(
@@ -163,12 +171,12 @@ class Laboratory:
                 ),
                 f"{len(effects)} and {len(again)} effects",
             )
-            self.found(check, f"{where}: done twice it gave {differing}. {advice}")
+            self.found(check, f"{where}: done twice it gave {differing}", advice)
         elif twin.snapshot() != after:
             wrong_fields = [f for f in node.fields_ if getattr(node, f) != getattr(twin, f)] or [
                 "a child"
             ]
-            self.found(check, f"{where}: done twice it left {wrong_fields} different. {advice}")
+            self.found(check, f"{where}: done twice it left {wrong_fields} different", advice)
 
     # --- the journal (4) -----------------------------------------------------------------------
 
@@ -184,8 +192,9 @@ class Laboratory:
                 self.found(
                     "records_add_up_to_the_durable_fields",
                     f"{where}: the records persisted so far give {key[1]} = {_short(saved)}, but "
-                    f"the node holds {_short(value)}. Rebind durable fields inside handlers only, "
-                    "and never edit their values in place.",
+                    f"the node holds {_short(value)}",
+                    "rebind durable fields inside handlers only, and never edit their values in "
+                    "place",
                 )
 
     # --- messages (2, 17) ----------------------------------------------------------------------
@@ -205,23 +214,23 @@ class Laboratory:
                         self.found(
                             "records_add_up_to_the_durable_fields",
                             f"{where}: the record of {change.field} cannot be encoded: {wrong}",
+                            "let durable fields hold values only (CORE.md, 2)",
                         )
         message = getattr(event, "message", None)
         if isinstance(message, Message):
             node = seat.node
             at = node._at(event.path) if node is not None else None  # type: ignore[union-attr]
-            if at is not None:
-                self.handled.add((type(at).__name__, type(message).__name__))
-                if type(message) not in at._messages:
-                    self.found(
-                        "every_message_is_handled",
-                        f"{where}: {type(at).__name__} does not handle {type(message).__name__}. "
-                        f"Add `@on({type(message).__name__})`, or do not send it there.",
-                    )
+            if at is not None and type(message) not in at._messages:
+                self.found(
+                    "every_message_is_handled",
+                    f"{where}: {type(at).__name__} does not handle {type(message).__name__}",
+                    f"add `@on({type(message).__name__})`, or do not send it there",
+                )
 
     def _codec(self, message: Message, where: str) -> None:
         check = "messages_survive_the_codec"
         kind = type(message)
+        self.seen.setdefault(kind, message)
         name = kind.__name__
         try:
             check_value(message, name)
@@ -230,18 +239,19 @@ class Laboratory:
         except Exception as wrong:
             self.found(
                 check,
-                f"{where}: {name} does not survive the wire: {wrong}. Annotate every field of the "
-                "message with what it holds: None, bool, int, str, bytes, tuple, a frozen Struct, "
-                "Set, Map or Log.",
+                f"{where}: {name} does not survive the wire: {wrong}",
+                "annotate every field of the message with what it holds: None, bool, int, str, "
+                "bytes, tuple, a frozen Struct, Set, Map or Log",
             )
             return
         if len(data) > MESSAGE_BYTES_MAX:
-            self.found(check, f"{where}: {name} takes {len(data)} bytes. Send it in chunks.")
+            self.found(check, f"{where}: {name} takes {len(data)} bytes", "send it in chunks")
         if back != message or not same(back, message):
             self.found(
                 check,
                 f"{where}: {name} comes back from the wire as {_short(back)}, sent was "
-                f"{_short(message)}. Make the annotations say exactly what the fields hold.",
+                f"{_short(message)}",
+                "make the annotations say exactly what the fields hold",
             )
 
 

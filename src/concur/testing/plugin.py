@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 
 from concur.errors import BadInput
-from concur.testing.transcripts import run_transcript
-
-FOLDER = "transcripts"
+from concur.testing.transcripts import FOLDER, run_transcript
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

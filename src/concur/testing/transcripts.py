@@ -19,8 +19,10 @@ writes the new text instead, and the diff is for a person to explain.
 
 Commands (SELECTOR is `all`, `FROM TO`, `from FROM` or `to TO`, then perhaps a message's name):
 
-    start PROTOCOL [replicas=3] [clients=1] [machine=register] [seed=0] [PARAMETER=VALUE ...]
+    start PROTOCOL [replicas=3] [spares=0] [clients=1] [machine=register] [seed=0] [PARAMETER=VALUE]
     invoke CLIENT COMMAND [ARGUMENT ...]     a client asks, in the machine's words: write "x"
+    order OPERATOR members=r1,r2,r4 [learners=r5]     an operator asks for other members,
+    order OPERATOR leader=r2                          or for another leader
     deliver SELECTOR, drop SELECTOR          what is under way now, in order of sending
     duplicate SELECTOR                       a second copy of each joins the queue
     stabilize                                deliver until nothing is under way; no timer rings
@@ -33,24 +35,32 @@ Commands (SELECTOR is `all`, `FROM TO`, `from FROM` or `to TO`, then perhaps a m
 
 Lines that begin with `#` are for the reader. Timers are set silently; a step's other effects are
 printed below it.
+
+`Transcript.reached` and `reached_by` say which handlers ran, for `concur.testing.reach`.
 """
 
 import difflib
+from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from concur.base import parse_parameter
+from concur.base import Protocol, parse_parameter
 from concur.effects import Complete, Decide, Effect, Event, TurnEnd
 from concur.errors import BadInput
 from concur.machines import machine
 from concur.messages import encode
 from concur.node import SECOND
+from concur.parts.membership import order_body
 from concur.protocols import protocol
 from concur.testing.cluster import Cluster, Key, Letter, Seat, Violated
+from concur.testing.reach import Reach
 from concur.testing.render import Renderer
 
+FOLDER = "transcripts"
+"""Text files in folders of this name are transcripts."""
 RULE = "----"
 STEPS_MAX = 20_000
 
@@ -89,10 +99,14 @@ def parse(text: str, where: str = "transcript") -> tuple[list[Block], tuple[str,
 
 
 class Transcript:
-    """Carries out commands, one after the other; `do` returns what is printed."""
+    """Carries out commands, one after the other; `do` returns what is printed.
+
+    `reached` says which handlers ran, by the class of the protocol that was started.
+    """
 
     def __init__(self) -> None:
         self.cluster: Cluster | None = None
+        self.reached: dict[type[Protocol], Reach] = {}
         self._lines: list[str] = []
         self._ops = 0
         self._renderer = Renderer(machine("register"))
@@ -126,7 +140,9 @@ class Transcript:
     # --- commands ---------------------------------------------------------------------------------
 
     def _do_start(self, name: str, *settings: str) -> None:
-        given = {"replicas": "3", "clients": "1", "machine": "register", "seed": "0"}
+        given = {
+            "replicas": "3", "spares": "0", "clients": "1", "machine": "register", "seed": "0",
+        }  # fmt: skip
         kind = protocol(name)
         params = {}
         for setting in settings:
@@ -142,9 +158,11 @@ class Transcript:
             kind().set_params(**params),
             replicas=_number("replicas", given["replicas"]),
             clients=_number("clients", given["clients"]),
+            spares=_number("spares", given["spares"]),
             machine=chosen,
             seed=_number("seed", given["seed"]),
             watchers=(self._watch,),
+            reach=self.reached.setdefault(kind, Reach()),
         )
         self._ops = 0
         self.cluster.start()
@@ -156,6 +174,23 @@ class Transcript:
         cluster = self._running
         self._renderer.machine.decode(body)
         cluster.invoke(client, self._ops, body)
+
+    def _do_order(self, operator: str, *settings: str) -> None:
+        self._seat(operator)
+        if operator not in self._running.operators:
+            known = ", ".join(self._running.operators) or "none: nobody changes members here"
+            raise BadInput(f"order {operator}: expected an operator, {known}")
+        given = {"members": "", "learners": "", "leader": ""}
+        for setting in settings:
+            key, equals, value = setting.partition("=")
+            if key not in given or not equals:
+                raise BadInput(f"order {operator}: {setting}, expected members=, learners= or "
+                               "leader=")  # fmt: skip
+            given[key] = value
+        members, learners = (_listed(given[key]) for key in ("members", "learners"))
+        body = order_body(members, learners, given["leader"])
+        self._ops += 1
+        self._running.invoke(operator, self._ops, body)
 
     def _do_deliver(self, *selector: str) -> None:
         for letter in self._chosen(selector):
@@ -302,10 +337,10 @@ class Transcript:
             self._lines += [f"  {line}" for line in lines]
 
 
-def replay(text: str, where: str = "transcript") -> str:
+def replay(text: str, where: str = "transcript", session: Transcript | None = None) -> str:
     """The transcript with what comes of its commands now. Raises BadInput, naming the line."""
     blocks, rest = parse(text, where)
-    session = Transcript()
+    session = session or Transcript()
     parts: list[str] = []
     for block in blocks:
         try:
@@ -333,6 +368,50 @@ def run_transcript(path: str | Path, *, rewrite: bool = False) -> None:
         + "\n".join(diff)
         + "\n-> pytest --rewrite-transcripts writes it anew, if you can explain every line above"
     )
+
+
+def transcripts_in(places: str | Path | Iterable[str | Path]) -> tuple[Path, ...]:
+    """Transcript files, and those in folders called `transcripts` at or below the places named.
+
+    Raises BadInput for a place that does not exist or holds none.
+    """
+    named = [places] if isinstance(places, str | Path) else list(places)
+    found: dict[Path, None] = {}
+    for place in map(Path, named):
+        here = [place] if place.is_file() else sorted(place.rglob("*.txt"))
+        files = [file for file in here if file == place or file.parent.name == FOLDER]
+        if not files:
+            raise BadInput(f"transcripts {place}: expected a transcript, or a folder with "
+                           f"{FOLDER}/*.txt in or below it")  # fmt: skip
+        found |= dict.fromkeys(file.resolve() for file in files)
+    return tuple(found)
+
+
+def reached_by(kind: type[Protocol], files: Iterable[Path]) -> Reach:
+    """The handlers of a protocol that these transcripts run; they are replayed for it."""
+    total = Reach()
+    for file in files:
+        text = file.read_text("utf-8")
+        if kind in _started(text):
+            total.add(_replayed(text, str(file)).get(kind, Reach()))
+    return total
+
+
+@lru_cache(maxsize=1024)
+def _replayed(text: str, where: str) -> dict[type[Protocol], Reach]:
+    session = Transcript()
+    replay(text, where, session)
+    return session.reached
+
+
+def _started(text: str) -> list[type[Protocol]]:
+    """The protocols that a transcript starts."""
+    words = [line.removeprefix("quiet ").split() for line in text.splitlines()]
+    return [protocol(line[1]) for line in words if len(line) > 1 and line[0] == "start"]
+
+
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(name for name in names.split(",") if name)
 
 
 def _split(command: str) -> list[str]:

@@ -30,6 +30,7 @@ FINISH_STEPS = 60_000
 CHECK_S_MAX = 10.0
 SPARES = 2
 """Replicas that are no members at first, where members can be changed."""
+ORDERS_MAX = 3
 VOTERS_MIN = 3
 """Orders leave at least so many members, unless there were fewer."""
 
@@ -98,8 +99,8 @@ class Walk:
             elif draw < 720:
                 self._fire()
             elif draw < 860:
-                if draw < 740 and self._ordering:
-                    self._order()
+                if draw < 740 and self._ordering and (not self._ordered or dice.chance(0.1)):
+                    self._order()  # seldom before the last one has been answered
                 else:
                     self.ask()
             elif draw < 920 and "loss" in self.tags.tolerates:
@@ -200,6 +201,8 @@ class Walk:
         if self._ordered:
             raise Violated("every_operation_ends", "an order has no answer", cluster.operators[0])
         cluster.run(lambda: False, 5 * SECOND, FINISH_STEPS)  # a calm while, for recoveries
+        if self._ordering:
+            self._restore_members()
         last = {client: self.ask(client) for client in cluster.clients}
         cluster.run(lambda: not self._open, FINISH_NS, FINISH_STEPS)
         for client, op in last.items():
@@ -246,9 +249,31 @@ class Walk:
             voters = dice.between(*self._voters)
             learners = everyone[voters : voters + dice.below(2)]
             body = order_body(tuple(everyone[:voters]), tuple(learners))
+        self._give(dice.choice(cluster.operators), body)
+
+    def _give(self, operator: str, body: bytes) -> int:
         self._ops += 1
         self._ordered.add(self._ops)
-        cluster.invoke(dice.choice(cluster.operators), self._ops, body)
+        self.cluster.invoke(operator, self._ops, body)
+        return self._ops
+
+    def _restore_members(self) -> None:
+        """Order the members of the beginning, as an operator would who does not give up at once."""
+        cluster = self.cluster
+        operator = cluster.operators[0]
+        for _ in range(ORDERS_MAX):
+            op = self._give(operator, order_body(cluster.config.members))
+            cluster.run(lambda: not self._ordered, FINISH_NS, FINISH_STEPS)
+            outcome = cluster.outcomes.get((operator, op))
+            if type(outcome) is Ok:
+                return
+        why = getattr(outcome, "error", "no answer")
+        raise Violated(
+            "orders_complete_after_healing",
+            f"the members of the beginning were ordered {ORDERS_MAX} times when everything had "
+            f"been healed, and got: {why}",
+            operator,
+        )
 
     def _completed(self, client: str, op: int, outcome: Outcome) -> None:
         if client in self.cluster.operators:

@@ -1,8 +1,13 @@
-"""Checks of what random walks have shown: the rules for steps, and the properties of a protocol."""
+"""Checks of what random walks have shown: the rules for steps, the properties of a protocol, and
+that nothing of it goes unseen."""
 
 from concur.testing.subject import Subject
 
-LIVE = ("every_operation_ends", "commands_complete_after_healing")
+LIVE = (
+    "every_operation_ends",
+    "commands_complete_after_healing",
+    "orders_complete_after_healing",
+)
 AGREEMENT = ("agreement", "at_most_one_leader_per_ballot")
 VALIDITY = ("only_what_clients_asked_is_decided",)
 INTEGRITY = ("every_operation_ends_exactly_once",)
@@ -53,6 +58,34 @@ def messages_survive_the_codec(subject: Subject) -> None:
 def every_message_is_handled(subject: Subject) -> None:
     """No node is sent a message that it has no handler for."""
     subject.finding("every_message_is_handled")
+
+
+def every_handler_is_reached(subject: Subject) -> None:
+    """Walks and transcripts together run every handler, and so reach every `paper=` mark."""
+    subject.needs(
+        subject.transcripts is not None,
+        "no transcripts were given; `Report.unreached` lists what the walks alone did not reach",
+    )
+    reached = subject.reached()
+    missing = reached.missing(subject.protocol)
+    excused = subject.unreachable
+    left = [handler for handler in missing if handler.name not in excused]
+    if left:
+        marks = reached.missing_marks(subject.protocol)
+        listed = "\n  ".join(map(str, left))
+        also = f"\n  and these marks of the paper: {'; '.join(marks)}" if marks else ""
+        subject.fail(
+            f"no walk and no transcript runs\n  {listed}{also}",
+            "write a transcript that tells when it happens, delete what never does, or say why "
+            f'nothing reaches it: unreachable={{"{left[0].name}": "why"}}',
+        )
+    names = {handler.name for handler in missing}
+    idle = [name for name in excused if name not in names]
+    if idle:
+        subject.fail(
+            f"{', '.join(idle)}: said to be unreachable, but it was reached, or does not exist",
+            "take it off `unreachable`",
+        )
 
 
 def nodes_agree(subject: Subject) -> None:
