@@ -71,6 +71,7 @@ class Operator(Node[L]):
     number: int = 0
     until_ns: int = 0
     to: str = ""
+    turn: str = ""  # whose turn it was, before hints were followed
     hinted: bool = False
     refusal: str = ""
 
@@ -87,7 +88,8 @@ class Operator(Node[L]):
         # Numbers of an earlier life are not used again: an old Done answers nothing new.
         self.number = (self.incarnation << 32) + op
         self.until_ns = self.uptime + seconds(self.params.deadline_s)
-        self._ask(self.to or self.config.members[0])
+        self.turn = self.to or self.config.members[0]
+        self._ask(self.turn)
 
     def _ask(self, to: str) -> None:
         order = self.order
@@ -109,8 +111,10 @@ class Operator(Node[L]):
             return
         self.hinted = False
         replicas = self.config.universe
-        at = replicas.index(self.to) if self.to in replicas else -1
-        self._ask(replicas[(at + 1) % len(replicas)])
+        # Not the one behind `to`, to which a hint may have led: two hints could make a loop.
+        at = replicas.index(self.turn) if self.turn in replicas else -1
+        self.turn = replicas[(at + 1) % len(replicas)]
+        self._ask(self.turn)
 
     @on(Done)
     def be_told(self, source: str, m: Done) -> None:

@@ -82,7 +82,7 @@ class Place:
         if kind != "restart":
             self.image, self.saved = {}, {}
             self.began = kind
-        elif not self.image:
+        elif not self.image and world.protocol.tags.durable:
             kind = self.began  # nothing was written since: it begins as it did then
         self.base, self.deltas = dict(self.image), []
         self.timers = {}
