@@ -75,6 +75,9 @@ P = TypeVar("P", bound="Protocol")
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
+Execute = Callable[[Sessions, Any, Any, Command], tuple[Any, Sessions, bytes | None]]
+"""`Sessions.execute`, or what does the same."""
+
 SECOND = 1_000_000_000
 STEP_CASCADE_MAX = 10_000
 """Messages to oneself and events from children that one step may set off; past it, fail-stop."""
@@ -191,6 +194,9 @@ class Node(Generic[P]):
         self._get_durable = type(self)._get_durable  # type: ignore[misc]
         self._persisted: tuple[Any, ...] = ()
         self._inputs: Inputs = None if parent is None else parent._inputs  # type: ignore[assignment]
+        self._execute: Execute = Sessions.execute
+        if parent is not None:
+            self._execute = parent._execute
         for field in self.fields_:
             setattr(self, field, getattr(type(self), field))
         if machine is not None:
@@ -253,11 +259,16 @@ class Node(Generic[P]):
         else:
             handler(self, source, message)
 
-    def bind(self, inputs: Inputs) -> None:
-        """Say where time and chance come from; drivers that use `deliver` call it once."""
+    def bind(self, inputs: Inputs, execute: "Execute | None" = None) -> None:
+        """Say where time and chance come from; drivers that use `deliver` call it once.
+
+        `execute` does what `Sessions.execute` does, for a driver that knows a shorter way.
+        """
         self._inputs = inputs
+        if execute is not None:
+            self._execute = execute
         for child in self._children.values():
-            child.bind(inputs)
+            child.bind(inputs, execute)
 
     def _changes(self, after: tuple[Any, ...]) -> list[Change]:
         """What has become of the durable fields, here and below, in the step that ends now."""
@@ -422,8 +433,8 @@ class Node(Generic[P]):
         if self.machine is None:
             self.executed += 1
             return None
-        self.machine_state, self.sessions, result = self.sessions.execute(
-            self.machine, self.machine_state, command
+        self.machine_state, self.sessions, result = self._execute(
+            self.sessions, self.machine, self.machine_state, command
         )
         self.executed += 1
         return result

@@ -97,7 +97,12 @@ class Place:
         self.node = self.role.node(
             self.id, world.protocol, world.config, world.machine, durable=durable
         )
-        self.node.bind(self)
+        executions = world.executions
+        if executions is None:
+            self.node.bind(self)
+        else:
+            self.node.bind(self, executions.execute)
+            self.node.machine_state = executions.begin(self.node.machine_state)
         self.turn_end = self.node.wants_turn_end
         return Start(kind, self.incarnation, self.saved.get(""))
 

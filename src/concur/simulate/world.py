@@ -40,6 +40,7 @@ from concur.node import SECOND, Config, seconds
 from concur.parts.membership import OPERATOR, Order
 from concur.properties import STANDARD, Broken, Property, Violation
 from concur.simulate.costs import Costs
+from concur.simulate.executions import Executions
 from concur.simulate.hosts import Host, Place, envelope, stale
 from concur.simulate.links import Link
 from concur.simulate.networks import Network
@@ -86,6 +87,7 @@ class World:
         self.protocol = protocol.validate(replicas)
         self.network = network
         self.machine = machine
+        self.executions = Executions.of(machine)
         self.seed = seed
         self.costs = costs
         self.now = 0
