@@ -14,7 +14,6 @@ import msgspec
 from concur.effects import (
     Complete,
     Decide,
-    Event,
     Invoke,
     LinkDown,
     LinkUp,
@@ -154,7 +153,6 @@ def collect_handlers(cls: "type[Node[Any]]") -> None:
             tables[kind][event] = method
     cls._messages, cls._timers = tables["message"], tables["timer"]
     cls._events, cls._from_child = tables["event"], tables["child"]
-    cls._handlers = dict.fromkeys(typing.get_args(Event), cls._dispatch) | cls._messages
     for message in cls._messages:
         check_message(message)
     cls.invariants_ = tuple(sorted(name for name in invariants if getattr(cls, name) is not None))

@@ -127,6 +127,9 @@ class Config(msgspec.Struct, frozen=True):
         )
 
 
+_EVENTS = typing.get_args(Event)
+
+
 class Node(Generic[P]):
     """Base of all roles. See the module's docstring for what a subclass looks like."""
 
@@ -148,7 +151,6 @@ class Node(Generic[P]):
     _messages: ClassVar[dict[type, Callable[..., None]]] = {}
     _timers: ClassVar[dict[str, Callable[..., None]]] = {}
     _events: ClassVar[dict[type, Callable[..., None]]] = {}
-    _handlers: ClassVar[dict[type, Callable[..., None]]] = {}  # of messages, and `_dispatch`
     _from_child: ClassVar[dict[type, Callable[..., None]]] = {}
     _get_durable: "ClassVar[staticmethod[[Any], tuple[Any, ...]]]"
     _get_fields: "ClassVar[staticmethod[[Any], tuple[Any, ...]]]"
@@ -190,7 +192,7 @@ class Node(Generic[P]):
             self._pending = self._root._pending
         self._failed = False
         # Looked up in every step; as attributes of the class they would take thrice as long.
-        self._handlers = type(self)._handlers  # type: ignore[misc]
+        self._handlers = dict.fromkeys(_EVENTS, type(self)._dispatch) | self._messages
         self._get_durable = type(self)._get_durable  # type: ignore[misc]
         self._persisted: tuple[Any, ...] = ()
         self._inputs: Inputs = None if parent is None else parent._inputs  # type: ignore[assignment]
@@ -237,7 +239,7 @@ class Node(Generic[P]):
                 if handler is not None:
                     handler(node, source, what)
                 else:
-                    node.observe("unhandled", type(what).__name__)
+                    node._handle(source, what)  # type: ignore[arg-type]
             if self._pending:
                 self._cascade()
             effects, self._out = self._out, []
