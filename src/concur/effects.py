@@ -10,6 +10,8 @@ happens into events and carry out the effects; the meaning of each is CORE.md's,
 """
 
 import typing
+from itertools import compress, count
+from operator import is_not
 from typing import Any, Union
 
 import msgspec
@@ -235,9 +237,8 @@ def changes_of(
 ) -> list[Change]:
     """How the durable fields of the node at `path` differ from what they were."""
     changes = []
-    for field, old, new in zip(fields, before, after):  # noqa: B905 - the getters pad alike
-        if old is new:
-            continue
+    for at in compress(count(), map(is_not, before, after)):
+        field, old, new = fields[at], before[at], after[at]
         kind = type(new)
         if kind is not type(old):
             changes.append(Change(path, field, new))

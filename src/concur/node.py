@@ -21,6 +21,7 @@ CORE.md is the contract, rule by rule; the numbers in comments here are its.
 import typing
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from operator import is_
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
@@ -74,11 +75,15 @@ P = TypeVar("P", bound="Protocol")
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
+Execute = Callable[[Sessions, Any, Any, Command], tuple[Any, Sessions, bytes | None]]
+"""`Sessions.execute`, or what does the same."""
+
 SECOND = 1_000_000_000
 STEP_CASCADE_MAX = 10_000
 """Messages to oneself and events from children that one step may set off; past it, fail-stop."""
 
 
+@lru_cache
 def seconds(duration_s: float) -> int:
     """A duration in seconds as integer nanoseconds, the unit of all times inside nodes."""
     return round(duration_s * SECOND)
@@ -120,6 +125,9 @@ class Config(msgspec.Struct, frozen=True):
             tuple(f"{m}/{path}" for m in self.members),
             tuple((role, tuple(f"{i}/{path}" for i in ids)) for role, ids in self.roles),
         )
+
+
+_EVENTS = typing.get_args(Event)
 
 
 class Node(Generic[P]):
@@ -176,14 +184,21 @@ class Node(Generic[P]):
         self._path = id.partition("/")[2]
         self._children: dict[str, Node[Any]] = {}
         if parent is None:
-            self._out: list[Effect] = []
+            self._out: list[Effect] = []  # of this step, by nodes below with it
             self._pending: deque[tuple[Node[Any], Any, Any]] = deque()
             self._dropped: list[str] = []
             self._image: Map[tuple[str, str], Any] = Map(durable or {})
         else:
-            self._out, self._pending = self._root._out, self._root._pending
+            self._pending = self._root._pending
         self._failed = False
+        # Looked up in every step; as attributes of the class they would take thrice as long.
+        self._handlers = dict.fromkeys(_EVENTS, type(self)._dispatch) | self._messages
+        self._get_durable = type(self)._get_durable  # type: ignore[misc]
+        self._persisted: tuple[Any, ...] = ()
         self._inputs: Inputs = None if parent is None else parent._inputs  # type: ignore[assignment]
+        self._execute: Execute = Sessions.execute
+        if parent is not None:
+            self._execute = parent._execute
         for field in self.fields_:
             setattr(self, field, getattr(type(self), field))
         if machine is not None:
@@ -209,31 +224,32 @@ class Node(Generic[P]):
             self.bind(inputs)
         if type(event) is Deliver:
             return self.deliver(event.source, event.message, event.path)
-        if self._failed:
-            raise RuntimeError(f"{self.id} failed in an earlier step and must not be used again")
-        try:
-            self._dispatch(event)
-            return self._effects()
-        except BaseException:
-            self._failed = True
-            raise
+        return self.deliver("", event)
 
-    def deliver(self, source: str, message: Message, path: str = "") -> list[Effect]:
-        """`step(Deliver(source, message, path))` for a node already bound to its inputs."""
+    def deliver(self, source: str, what: Message | Event, path: str = "") -> list[Effect]:
+        """The step of a node that is bound to its inputs: `what` is a message from `source` to the
+        node at `path`, or an event other than Deliver. All in one place, for it runs all the time.
+        """
         if self._failed:
             raise RuntimeError(f"{self.id} failed in an earlier step and must not be used again")
         try:
-            if path:
-                node = self._at(path)
-                if node is not None:
-                    node._handle(source, message)
-            else:
-                handler = self._messages.get(type(message))
+            node = self._at(path) if path else self
+            if node is not None:
+                handler = node._handlers.get(type(what))
                 if handler is not None:
-                    handler(self, source, message)
+                    handler(node, source, what)
                 else:
-                    self._handle(source, message)
-            return self._effects()
+                    node._handle(source, what)  # type: ignore[arg-type]
+            if self._pending:
+                self._cascade()
+            effects, self._out = self._out, []
+            get = self._get_durable
+            after = get(self)
+            if not all(map(is_, self._persisted, after)) or self._children or self._dropped:
+                changes = self._changes(after)
+                if changes:
+                    effects.insert(0, Persist(tuple(changes)))
+            return effects
         except BaseException:
             self._failed = True
             raise
@@ -245,24 +261,21 @@ class Node(Generic[P]):
         else:
             handler(self, source, message)
 
-    def bind(self, inputs: Inputs) -> None:
-        """Say where time and chance come from; drivers that use `deliver` call it once."""
-        self._inputs = inputs
-        for child in self._children.values():
-            child.bind(inputs)
+    def bind(self, inputs: Inputs, execute: "Execute | None" = None) -> None:
+        """Say where time and chance come from; drivers that use `deliver` call it once.
 
-    def _effects(self) -> list[Effect]:
-        """What the step that ends here has noted down and changed."""
-        if self._pending:
-            self._cascade()
-        effects = self._out[:]
-        self._out.clear()
-        changes: list[Change] = []
-        if self.durable_:
-            before, after = self._persisted, self._get_durable(self)
-            if not all(map(is_, before, after)):
-                changes = changes_of("", self.durable_, before, after)
-                self._persisted = after
+        `execute` does what `Sessions.execute` does, for a driver that knows a shorter way.
+        """
+        self._inputs = inputs
+        if execute is not None:
+            self._execute = execute
+        for child in self._children.values():
+            child.bind(inputs, execute)
+
+    def _changes(self, after: tuple[Any, ...]) -> list[Change]:
+        """What has become of the durable fields, here and below, in the step that ends now."""
+        changes = changes_of("", self.durable_, self._persisted, after)
+        self._persisted = after
         if self._children or self._dropped:
             changes += [Change(path, "", None) for path in self._dropped]
             self._dropped.clear()
@@ -270,9 +283,7 @@ class Node(Generic[P]):
                 before, after = node._persisted, node._get_durable(node)
                 changes += changes_of(path, node.durable_, before, after)
                 node._persisted = after
-        if changes:
-            effects.insert(0, Persist(tuple(changes)))
-        return effects
+        return changes
 
     def _cascade(self) -> None:
         """Messages to oneself (15) and what children reported (16), within the same step."""
@@ -296,7 +307,7 @@ class Node(Generic[P]):
         """False only if a `TurnEnd` would change and say nothing here, so drivers may spare it."""
         return True
 
-    def _dispatch(self, event: Event) -> None:
+    def _dispatch(self, source: str, event: Event) -> None:
         kind = type(event)
         if kind is Invoke and Invoke in self._events:
             self._events[Invoke](self, event.op, event.body)  # type: ignore[union-attr]
@@ -322,7 +333,7 @@ class Node(Generic[P]):
             if handler is not None:
                 handler(self, event)
         elif handler is not None:
-            handler(self, *_arguments(event))
+            handler(self, *msgspec.structs.astuple(event))
         elif kind is Invoke:
             raise TypeError(f"{type(self).__name__} handles no Invoke, so nobody can ask it")
         if kind in (TurnEnd, LinkDown, LinkUp):
@@ -330,9 +341,9 @@ class Node(Generic[P]):
                 if self._children.get(name) is not child:
                     continue  # dropped by what an earlier one did
                 if kind is TurnEnd:
-                    child._dispatch(event)
+                    child._dispatch("", event)
                 else:  # children know their peers by addresses with their own path behind
-                    child._dispatch(kind(f"{event.peer}/{name}"))  # type: ignore[union-attr]
+                    child._dispatch("", kind(f"{event.peer}/{name}"))  # type: ignore[union-attr]
 
     # --- verbs: they only note down -----------------------------------------------------------
 
@@ -341,29 +352,36 @@ class Node(Generic[P]):
         if to == self.id:
             self._pending.append((self, to, message))
         else:
-            self._out.append(Send(to, message, self._path))
+            self._root._out.append(Send(to, message, self._path))
 
     def broadcast(self, to: tuple[str, ...], message: Message) -> None:
         """Send to each of several addresses: a message, and a sender's cost, for every one."""
+        id, path, out = self.id, self._path, self._root._out
         for address in to:
-            self.send(address, message)
+            if address == id:
+                self._pending.append((self, id, message))
+            else:
+                out.append(Send(address, message, path))
 
     def multicast(self, group: str | tuple[str, ...], message: Message) -> None:
         """Send to a role or to several addresses at one sender's cost, which takes a network that
         multicasts (17); never to oneself."""
-        self._out.append(Multicast(group, message, self._path))
+        self._root._out.append(Multicast(group, message, self._path))
 
     def set_timer(self, name: TimerName, after_ns: int) -> None:
-        self._out.append(SetTimer(name, after_ns, self._path))
+        self._root._out.append(SetTimer(name, after_ns, self._path))
 
     def cancel_timer(self, name: TimerName) -> None:
-        self._out.append(CancelTimer(name, self._path))
+        self._root._out.append(CancelTimer(name, self._path))
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
-        self._out.append(SaveSnapshot(snapshot, self._path))
+        self._root._out.append(SaveSnapshot(snapshot, self._path))
 
     def decide(self, slot: int, command: Command) -> None:
-        self._report(Decide(slot, command))
+        if self._parent is None:
+            self._out.append(Decide(slot, command))
+        else:
+            self._report(Decide(slot, command))
 
     def observe(self, name: str, *values: Any) -> None:
         self._report(Observe(name, values))
@@ -417,8 +435,8 @@ class Node(Generic[P]):
         if self.machine is None:
             self.executed += 1
             return None
-        self.machine_state, self.sessions, result = self.sessions.execute(
-            self.machine, self.machine_state, command
+        self.machine_state, self.sessions, result = self._execute(
+            self.sessions, self.machine, self.machine_state, command
         )
         self.executed += 1
         return result
@@ -471,7 +489,7 @@ class Node(Generic[P]):
         self._root._image = self._root._image.discard((node._path, ""))
         found = "restart" if node._restored or saved is not None else ""
         other = "wiped" if self.began == "wiped" else "new"
-        node._dispatch(Start(kind or found or other, self.incarnation, saved))
+        node._dispatch("", Start(kind or found or other, self.incarnation, saved))
         return node
 
     def drop(self, name: str) -> None:
@@ -489,7 +507,7 @@ class Node(Generic[P]):
 
     def invoke(self, op: int, body: bytes) -> None:
         """Ask this node, from its parent, to execute a command. Synchronous."""
-        self._dispatch(Invoke(op, body))
+        self._dispatch("", Invoke(op, body))
 
     def _at(self, path: str) -> "Node[Any] | None":
         node: Node[Any] | None = self
@@ -564,10 +582,6 @@ class Node(Generic[P]):
         for child in self._children.values():
             broken += child.broken_invariants()
         return broken
-
-
-def _arguments(event: Event) -> tuple[Any, ...]:
-    return tuple(getattr(event, field) for field in event.__struct_fields__)
 
 
 __all__ = [

@@ -6,6 +6,7 @@ equal ones may iterate in different orders, which would let PYTHONHASHSEED leak 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, Generic, TypeVar, overload
 
 import immutables
@@ -22,6 +23,7 @@ RECENT_KEPT = 8
 """How many of them it keeps when it begins to forget."""
 
 _MISSING: Any = object()
+_first: Any = itemgetter(0)
 
 
 def canonical(items: Iterable[T]) -> list[T]:
@@ -123,11 +125,12 @@ class Map(Generic[K, V]):
 
     def put(self, key: K, value: V) -> "Map[K, V]":
         """This map with `key` bound to `value`; the map itself if it already was, identically."""
-        items, recent = self._items, self._recent
-        if items.get(key, _MISSING) is value:
+        before, recent = self._items, self._recent
+        items = before.set(key, value)
+        if items is before:
             return self
         result: Map[K, V] = _new(Map)
-        result._items = items.set(key, value)
+        result._items = items
         length = recent[2]
         result._recent = [recent, key, length + 1] if length < RECENT_MAX else _link(recent, key)
         return result
@@ -158,10 +161,13 @@ class Map(Generic[K, V]):
         return canonical(self._items)
 
     def values(self) -> list[V]:
-        return [self._items[key] for key in self.keys()]
+        return [value for _, value in self.items()]
 
     def items(self) -> list[tuple[K, V]]:
-        return [(key, self._items[key]) for key in self.keys()]
+        try:
+            return sorted(self._items.items(), key=_first)
+        except TypeError:
+            return [(key, self._items[key]) for key in self.keys()]
 
     def patch(self, delta: MapDelta[K, V]) -> "Map[K, V]":
         """Apply a delta in one go."""

@@ -170,13 +170,14 @@ class Machine(Generic[S, C]):
         self.validate(command)
         return command
 
+    def recall(self, body: bytes) -> C:
+        """`decode`, which remembers what it has decoded of late."""
+        return self._remember(body) if len(body) <= MEMO_BYTES_MAX else self.decode(body)
+
     def run(self, state: S, body: bytes) -> tuple[S, bytes]:
         """Decode, apply, encode the result. An error is a result and leaves `state` as it was."""
         try:
-            if len(body) <= MEMO_BYTES_MAX:
-                after, result = self.apply(state, self._remember(body))
-            else:
-                after, result = self.apply(state, self.decode(body))
+            after, result = self.apply(state, self.recall(body))
             if result is None:
                 return after, _NONE
             if result is True:

@@ -144,7 +144,7 @@ class Client(Node[C]):
 
     def _read_only(self, body: bytes) -> bool:
         try:
-            return bool(self.machine.read_only(self.machine.decode(body)))
+            return bool(self.machine.read_only(self.machine.recall(body)))
         except BadInput:
             return False  # the machine's own answer to it is an error, given through the log
 
@@ -296,7 +296,7 @@ class Client(Node[C]):
             self.operations = tuple(operation if o.op == operation.op else o for o in operations)
 
     def _remove(self, operation: Operation) -> None:
-        self.operations = tuple(o for o in self.operations if o.op != operation.op)
+        self.operations = tuple([o for o in self.operations if o.op != operation.op])
 
     def _finish(self, operation: Operation, outcome: Outcome) -> None:
         self.cancel_timer(("retry", operation.op))

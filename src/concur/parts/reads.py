@@ -13,6 +13,7 @@ for them; calls `hear_round` for each acknowledgement, `serve_reads` when more h
 `renew_reads` when it begins to lead and `refuse_reads` when it ceases to.
 """
 
+from operator import itemgetter
 from typing import TypeVar
 
 import msgspec
@@ -24,6 +25,8 @@ from concur.parts.parameters import BatchedProtocol
 from concur.values import Map
 
 B = TypeVar("B", bound=BatchedProtocol)
+
+_round = itemgetter(1)
 
 READ_ROUNDS_MAX = 8
 """Heartbeat rounds that reads may have under way; more reads share the next one."""
@@ -87,7 +90,7 @@ class QuorumReads(Batching[B]):
         if round <= self.confirmed:
             return
         # The newest round that a quorum has acknowledged, or a later one.
-        replicas, rounds = zip(*sorted(acked.items(), key=_newest_first), strict=True)
+        replicas, rounds = zip(*sorted(acked.items(), key=_round, reverse=True), strict=True)
         for count, reached in enumerate(rounds, 1):
             if reached <= self.confirmed:
                 return
@@ -152,7 +155,3 @@ class QuorumReads(Batching[B]):
     @invariant
     def reads_stay_under_their_limit(self) -> bool:
         return len(self.reads) <= self.params.queue_max
-
-
-def _newest_first(acked: tuple[str, int]) -> int:
-    return -acked[1]

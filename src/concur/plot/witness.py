@@ -35,7 +35,7 @@ from concur.simulate.trace import Recorder
 from concur.testing.render import Renderer
 
 if TYPE_CHECKING:
-    from concur.simulate.hosts import Host, Place
+    from concur.simulate.hosts import Envelope, Place
     from concur.simulate.world import World
 
 NEVER = 1 << 62
@@ -149,7 +149,7 @@ class Witness(Recorder):
         self._down: dict[str, Span] = {}
         self._faults: list[Shown] = []
         self._on_way: dict[tuple[int, str, str], deque[tuple[Arrow, bool]]] = {}
-        self._in_inbox: dict[int, deque[tuple[Arrow, Any]]] = {}
+        self._in_inbox: dict[tuple[int, str, str], deque[Arrow]] = {}
         self._dropped = self._doubled = self._withheld = 0
         self._said: dict[int, int] = {}
         self._ended = False
@@ -172,8 +172,8 @@ class Witness(Recorder):
         _listen(world, "crash", self._crashed)
         _listen(world, "break_stream", self._stream_broke)
         _listen(world, "_begin", self._fault_began)
-        for host in world.hosts.values():
-            _listen(host, "arrive", self._arrived, before=True, subject=host)
+        for place in world.places.values():
+            _listen(place, "arrive", self._arrived, before=True)
 
     def _wanted(self, world: "World") -> frozenset[str]:
         """The ids of the nodes whose doings are wanted. Raises BadInput for an unknown one."""
@@ -217,14 +217,18 @@ class Witness(Recorder):
                 self._said[id(effect.message)] = number
         kind = type(event)
         if kind is Deliver:
-            waiting = self._in_inbox.pop(id(event), None)
+            to = f"{place.id}/{event.path}" if event.path else place.id  # type: ignore[union-attr]
+            key = (id(event.message), event.source, to)  # type: ignore[union-attr]
+            waiting = self._in_inbox.get(key)
             if waiting:
-                waiting[0][0].handled_step = number
+                waiting.popleft().handled_step = number
+                if not waiting:
+                    del self._in_inbox[key]
         elif kind is Timer:
             name = event.name  # type: ignore[union-attr]
-            key = str(name[0]) if isinstance(name, tuple) else name
+            label = str(name[0]) if isinstance(name, tuple) else name
             words = self._write.timer(event.path, name)  # type: ignore[union-attr]
-            self._mark("timer", place.id, at, key, words, f"timer {words} fires")
+            self._mark("timer", place.id, at, label, words, f"timer {words} fires")
         elif kind is Invoke:
             asked = self._write.body(event.body)  # type: ignore[union-attr]
             self._mark("asked", place.id, at, "Invoke", asked, f"is asked to {asked}")
@@ -234,8 +238,9 @@ class Witness(Recorder):
     # --- messages ---------------------------------------------------------------------------------
 
     def _transmitted(
-        self, place: "Place", path: str, to: str, message: Any, size: int, at: int
+        self, place: "Place", to: str, effect: Send | Multicast, size: int, at: int
     ) -> None:
+        message, path = effect.message, effect.path
         count = self._world.count
         partition, loss = count["dropped: partition"], count["dropped: loss"]
         dropped = partition + loss + count["dropped: no such node"]
@@ -265,12 +270,13 @@ class Witness(Recorder):
             if inside:
                 self._add(self._arrows, arrow, name, at)
 
-    def _arrived(self, host: "Host", envelope: Any) -> None:
-        place, event, _ = envelope
-        if type(event) is not Deliver:
-            return
-        to = f"{place.id}/{event.path}" if event.path else place.id
-        key = (id(event.message), event.source, to)
+    def _arrived(self, envelope: "Envelope") -> None:
+        place, message, _, source, path = envelope
+        if not source:
+            return  # another event
+        host = place.host
+        to = f"{place.id}/{path}" if path else place.id
+        key = (id(message), source, to)
         flying = self._on_way.get(key)
         if not flying:
             return
@@ -281,7 +287,7 @@ class Witness(Recorder):
         if not host.up:
             arrow.lost = f"{host.name} is down"
         else:
-            self._in_inbox.setdefault(id(event), deque()).append((arrow, event))
+            self._in_inbox.setdefault(key, deque()).append(arrow)
         if not known and self.from_ns <= at <= self.to_ns:
             self._add(self._arrows, arrow, arrow.name, at)
 
@@ -538,18 +544,16 @@ def _listen(
     heard: Callable[..., None],
     *,
     before: bool = False,
-    subject: Any = None,
 ) -> None:
     """Call `heard` with the arguments of a verb each time this one object is told to do it."""
     do = getattr(owner, verb)
-    first = () if subject is None else (subject,)
 
     def listened(*arguments: Any, **named: Any) -> Any:
         if before:
-            heard(*first, *arguments, **named)
+            heard(*arguments, **named)
             return do(*arguments, **named)
         result = do(*arguments, **named)
-        heard(*first, *arguments, **named)
+        heard(*arguments, **named)
         return result
 
     setattr(owner, verb, listened)

@@ -1,6 +1,8 @@
 """Hosts: CPU, disk, clock and crash fate, shared by the nodes that stand on them."""
 
 from collections import deque
+from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from concur.base import Role
@@ -8,10 +10,13 @@ from concur.chance import Stream
 from concur.effects import (
     CancelTimer,
     Change,
+    Complete,
+    Decide,
     Deliver,
     Effect,
     Event,
     Multicast,
+    Observe,
     Persist,
     SaveSnapshot,
     Send,
@@ -28,15 +33,15 @@ from concur.node import Node, patch
 from concur.simulate.costs import Cpu
 
 if TYPE_CHECKING:
-    from concur.simulate.links import Link
-    from concur.simulate.world import World
+    from concur.simulate.world import Route, World
 
-Envelope = tuple["Place", Event, Any]
-"""An event on its way to a node, and a message's size in bytes or the timer that rang."""
+Envelope = tuple["Place", Any, Any, str, str]
+"""What is on its way to a node: (place, message, its size, who sent it, the path of the node below
+the root); or (place, event, the timer that rang, "", ""). See `envelope` and `event_of`."""
 
 Held = tuple["Place", Effect, int, Any, int]
-"""A record on its way to the disk with its size and the new values, or something said that waits
-behind one (None for values); and when the CPU had made it."""
+"""A record on its way to the disk with the new values, or something said that waits behind one,
+with its size (None for values); and when the CPU had made it."""
 
 TURN_END = TurnEnd()
 NEVER = 1 << 62
@@ -58,7 +63,8 @@ class Place:
         self.stream = role.links == "stream"
         self.own_time = role.cost in ("client", "memory")
         self.memory = role.cost == "memory"
-        self.routes: dict[str, tuple[Place, str, Link | None]] = {}
+        self.arrive = host.arrive_alone if self.own_time else host.arrive
+        self.routes: dict[str, Route] = {}
         self.node: Node[Any] | None = None
         self.incarnation = 0
         self.began = "new"
@@ -91,7 +97,12 @@ class Place:
         self.node = self.role.node(
             self.id, world.protocol, world.config, world.machine, durable=durable
         )
-        self.node.bind(self)
+        executions = world.executions
+        if executions is None:
+            self.node.bind(self)
+        else:
+            self.node.bind(self, executions.execute)
+            self.node.machine_state = executions.begin(self.node.machine_state)
         self.turn_end = self.node.wants_turn_end
         return Start(kind, self.incarnation, self.saved.get(""))
 
@@ -102,7 +113,7 @@ class Place:
         one record; else a dict by (path, field), with None for a node that was dropped.
         """
         node: Any = self.node
-        if not node._children and not self.unsafe and persist.changes[-1].path == "":
+        if not (node._children or self.unsafe or persist.changes[-1].path):
             return node._persisted
         return {
             (c.path, c.field): getattr(node._at(c.path) if c.path else node, c.field)
@@ -136,6 +147,14 @@ class Place:
                 self.image["", field] = value
             self.newest = None
 
+    def rings(self, event: Timer, timer: Any) -> bool:
+        """Whether a timer whose time has come is still set; it then no longer is."""
+        key = (event.path, event.name)
+        if self.timers.get(key) is not timer:
+            return False
+        del self.timers[key]
+        return True
+
     # --- inputs of steps (concur.effects.Inputs) ----------------------------------------------
 
     def now(self) -> int:
@@ -144,7 +163,8 @@ class Place:
 
     def uptime(self) -> int:
         host = self.host
-        return host.clock - host.started_at + host.drifted() - host.drifted_at_start
+        drifted = host.drifted() if host.drift_ppm else host.drifted_ns
+        return host.clock - host.started_at + drifted - host.drifted_at_start
 
     def interval(self) -> tuple[int, int]:
         # The bound holds, whatever faults have done to the clock: it grows with the error.
@@ -192,7 +212,8 @@ class Host:
         self.syncing = False
         self.buffer: list[Held] = []
         self.in_sync: list[Held] = []
-        self.dirty = 0
+        self.dirty = 0  # records that are not durable yet, and the bytes of those not in a sync
+        self.dirty_bytes = 0
         self.tear = False  # crash in the middle of the next sync
         self.wiped = False
         self._draws = Stream(world.seed, "crash", name)
@@ -224,7 +245,7 @@ class Host:
             world.count["wiped"] += 1
         for place in self.places:
             start = place.create(kind)
-            self.arrive((place, start, 0))
+            place.arrive(envelope(place, start))
         if kind != "new":
             world.streams_of(self.name, up=True)
         return True
@@ -254,7 +275,8 @@ class Host:
             if torn:
                 world.count["torn writes"] += 1
         self.inbox.clear()
-        self.buffer, self.in_sync, self.dirty = [], [], 0
+        self.buffer, self.in_sync = [], []
+        self.dirty = self.dirty_bytes = 0
         self.syncing = self.waking = False
         for place in self.places:
             place.timers = {}
@@ -307,10 +329,6 @@ class Host:
         if not self.up:
             self.world.count["dropped: host down"] += 1
             return
-        place = envelope[0]
-        if place.own_time:
-            self._alone(place, envelope)
-            return
         now = self.world.now
         if self.inbox or now < self.free_at:
             if len(self.inbox) >= self.world.costs.inbox_max:
@@ -322,8 +340,23 @@ class Host:
                 self.world.at(self.free_at, self._wake, self.epoch)
             return
         self.clock = now
-        self._handle(place, envelope[1], envelope[2])
+        self._steps((envelope,))
         self._end_turn()
+
+    def arrive_alone(self, envelope: Envelope) -> None:
+        """Clients are free and memory is served by the network card: neither waits for the CPU."""
+        if not self.up:
+            self.world.count["dropped: host down"] += 1
+            return
+        place = envelope[0]
+        self.clock = now = self.world.now
+        self._steps((envelope,))
+        if place.turn_end:
+            self._steps(((place, TURN_END, None, "", ""),))
+        if place.role.cost == "client":
+            self.cpu_ns += self.clock - now
+        if self.dirty and not self.syncing:
+            self._sync()
 
     def _wake(self, epoch: int) -> None:
         if epoch != self.epoch:
@@ -336,11 +369,12 @@ class Host:
             world.at(self.free_at, self._wake, epoch)
             return
         self.clock = world.now
-        for _ in range(min(len(inbox), world.costs.turn_events_max)):
-            place, event, size = inbox.popleft()
-            self._handle(place, event, size)
-            if not self.up or world.violations:
-                return
+        turn = tuple(islice(inbox, world.costs.turn_events_max))
+        for _ in turn:
+            inbox.popleft()
+        self._steps(turn)
+        if world.violations:
+            return
         self._end_turn()
         if inbox and not self.waking:
             self.waking = True
@@ -350,58 +384,50 @@ class Host:
         for place in self.places:
             node = place.node
             if node is not None and (node._children or (place.turn_end and node.turn_end_due())):
-                self._handle(place, TURN_END, 0)
+                self._steps(((place, TURN_END, None, "", ""),))
         self.cpu_ns += self.clock - self.world.now
         if self.clock > self.free_at:
             self.free_at = self.clock
         if self.dirty and not self.syncing:
             self._sync()
 
-    def _alone(self, place: Place, envelope: Envelope) -> None:
-        """Clients are free and memory is served by the network card: neither waits for the CPU."""
-        self.clock = self.world.now
-        self._handle(place, envelope[1], envelope[2])
-        if place.turn_end:
-            self._handle(place, TURN_END, 0)
-        if place.role.cost == "client":
-            self.cpu_ns += self.clock - self.world.now
-        if self.dirty and not self.syncing:
-            self._sync()
+    def _steps(self, envelopes: Iterable[Envelope]) -> None:
+        """One step of a node for each envelope, and its effects; stops at a violation.
 
-    def _handle(self, place: Place, event: Event, size: Any) -> None:
-        """One step of one node, and its effects."""
+        Every message of a run passes through this loop, so a delivery has a branch of its own.
+        """
         world = self.world
-        node = place.node
-        if node is None:
-            return
-        kind = type(event)
-        if kind is Timer:
-            key = (event.path, event.name)  # type: ignore[union-attr]
-            if place.timers.get(key) is not size:  # cancelled or replaced while it queued
+        for envelope in envelopes:
+            place, what, size, source, path = envelope
+            node = place.node
+            if node is None:
+                continue
+            world.steps += 1
+            try:
+                if source:
+                    cpu = place.cpu
+                    self.clock += (cpu.receive_ns + size * cpu.byte_ps // 1000) * self.slow
+                elif type(what) is Timer and not place.rings(what, size):
+                    world.steps -= 1  # cancelled or replaced while it queued
+                    continue
+                else:
+                    world.other_steps += 1
+                effects = node.deliver(source, what, path)
+            except Exception as error:  # a step that raises is a fail-stop of the node (1)
+                if world.raise_errors:
+                    raise
+                reason = f"{type(error).__name__}: {error}"
+                world.violate("no_step_raises", f"{reason} in {event_of(envelope)}", place.id)
                 return
-            del place.timers[key]
-        world.steps += 1
-        try:
-            if kind is Deliver:
-                world.deliveries += 1
-                cpu = place.cpu
-                self.clock += (cpu.receive_ns + size * cpu.byte_ps // 1000) * self.slow
-                effects = node.deliver(event.source, event.message, event.path)  # type: ignore[union-attr]
-            else:
-                effects = node.step(event, place)
-        except Exception as error:  # a step that raises is a fail-stop of the node (1)
-            if world.raise_errors:
-                raise
-            reason = f"{type(error).__name__}: {error}"
-            world.violate("no_step_raises", f"{reason} in {event}", place.id)
-            return
-        if world.recorder is not None:
-            world.recorder.step(world, place, event, effects)
-        if effects:
-            self._carry_out(place, effects)
-        if world.check_every and world.steps % world.check_every == 0:
-            for name in node.broken_invariants():
-                world.violate(name, f"broken by {event}", place.id)
+            if world.recorder is not None:
+                world.recorder.step(world, place, event_of(envelope), effects)
+            if effects:
+                self._carry_out(place, effects)
+            if world.check_every and world.steps % world.check_every == 0:
+                for name in node.broken_invariants():
+                    world.violate(name, f"broken by {event_of(envelope)}", place.id)
+            if world.violations:
+                return
 
     def _carry_out(self, place: Place, effects: list[Effect]) -> None:
         world = self.world
@@ -412,20 +438,21 @@ class Host:
                 hold = False  # memory is a medium itself, and waits for no disk beside it
             elif "release_out_of_order" in place.unsafe:
                 hold = type(effects[0]) is Persist
-        sized, size = None, 0
+        message, size, cost_ns = None, 0, 0
         for effect in effects:
             kind = type(effect)
             if kind is Send or kind is Multicast:
-                message = effect.message  # type: ignore[union-attr]
-                if message is not sized:
-                    sized, size = message, len(encode(message))
-                self.clock += (cpu.send_ns + size * cpu.byte_ps // 1000) * self.slow
+                if effect.message is not message:  # type: ignore[union-attr]
+                    message = effect.message  # type: ignore[union-attr]
+                    size = len(encode(message))
+                    cost_ns = (cpu.send_ns + size * cpu.byte_ps // 1000) * self.slow
+                self.clock = clock = self.clock + cost_ns
                 if hold:
-                    self.buffer.append((place, effect, size, None, self.clock))
+                    self.buffer.append((place, effect, size, None, clock))
                 elif kind is Send:
-                    world.transmit(place, effect.path, effect.to, message, size, self.clock)  # type: ignore[union-attr]
+                    world.transmit(place, effect.to, effect, size, clock)  # type: ignore[union-attr,arg-type]
                 else:
-                    world.multicast(place, effect, size, self.clock)  # type: ignore[arg-type]
+                    world.multicast(place, effect, size, clock)  # type: ignore[arg-type]
             elif kind is Persist:
                 self._persist(place, effect)  # type: ignore[arg-type]
             elif kind is SetTimer:
@@ -439,31 +466,29 @@ class Host:
                 self._release(place, effect, 0, self.clock)
 
     def _persist(self, place: Place, persist: Persist) -> None:
-        if place.memory:
-            place.write(persist, place.values(persist))
-            return
-        if "persist_separately" not in place.unsafe:
-            size = len(encode(persist))
-            self.buffer.append((place, persist, size, place.values(persist), self.clock))
+        parts: tuple[Persist, ...] = (persist,)
+        if place.special:
+            if place.memory:
+                place.write(persist, place.values(persist))
+                return
+            if "persist_separately" in place.unsafe:
+                parts = tuple([Persist((change,)) for change in persist.changes])
+        for part in parts:
+            self.buffer.append((place, part, 0, place.values(part), self.clock))
             self.dirty += 1
-            return
-        for change in persist.changes:
-            part = Persist((change,))
-            size = len(encode(part))
-            self.buffer.append((place, part, size, place.values(part), self.clock))
-            self.dirty += 1
+            self.dirty_bytes += len(encode(part))
 
     def _release(self, place: Place, effect: Effect, size: int, at: int) -> None:
         """An effect becomes visible."""
         kind = type(effect)
-        if kind is Send:
-            self.world.transmit(place, effect.path, effect.to, effect.message, size, at)  # type: ignore[union-attr]
+        if kind is Decide or kind is Complete or kind is Observe:
+            self.world.observe(place, effect, at)  # type: ignore[arg-type]
+        elif kind is Send:
+            self.world.transmit(place, effect.to, effect, size, at)  # type: ignore[union-attr,arg-type]
         elif kind is Multicast:
             self.world.multicast(place, effect, size, at)  # type: ignore[arg-type]
-        elif kind is SaveSnapshot:
-            self._save(place, effect)  # type: ignore[arg-type]
         else:
-            self.world.observe(place, effect, at)  # type: ignore[arg-type]
+            self._save(place, effect)  # type: ignore[arg-type]
 
     # --- disk ---------------------------------------------------------------------------------
 
@@ -471,7 +496,7 @@ class Host:
         """Write what has gathered, in one sync, and hold what depends on it until then."""
         disk = self.world.costs.disk
         self.in_sync, self.buffer = self.buffer, []
-        size = sum([held[2] for held in self.in_sync if held[3] is not None])
+        size, self.dirty_bytes = self.dirty_bytes, 0
         took = (disk.sync_ns + size * disk.byte_ps // 1000) * self.disk_slow
         self.syncing = True
         self.world.count["syncs"] += 1
@@ -496,7 +521,7 @@ class Host:
                 place.write(effect, values)  # type: ignore[arg-type]
                 self.dirty -= 1
             elif type(effect) is Send:
-                transmit(place, effect.path, effect.to, effect.message, size, now)
+                transmit(place, effect.to, effect, size, now)
             else:
                 self._release(place, effect, size, now)
                 if epoch != self.epoch or self.world.violations:
@@ -526,7 +551,7 @@ class Host:
         node = place.node
         if epoch == self.epoch and node is not None and node._at(effect.path) is not None:
             place.saved[effect.path] = effect.snapshot
-            self.arrive((place, SnapshotSaved(effect.snapshot.index, effect.path), 0))
+            place.arrive(envelope(place, SnapshotSaved(effect.snapshot.index, effect.path)))
 
     # --- timers -------------------------------------------------------------------------------
 
@@ -546,7 +571,7 @@ class Host:
                 return
             self.world.forget_timer()
         timer = place.timers[key] = [deadline, deadline]
-        self.world.at(deadline, self._ring, (place, key, timer))
+        self.world.set_timer(deadline, self._ring, (place, key, timer))
 
     def _ring(self, argument: tuple[Place, tuple[str, TimerName], list[int]]) -> None:
         place, key, timer = argument
@@ -554,15 +579,24 @@ class Host:
             return
         if timer[0] > self.world.now:
             timer[1] = timer[0]
-            self.world.at(timer[0], self._ring, argument)
+            self.world.set_timer(timer[0], self._ring, argument)
             return
         timer[1] = NEVER
-        self.arrive((place, Timer(key[1], key[0]), timer))
+        place.arrive(envelope(place, Timer(key[1], key[0]), timer))
 
 
-def stale(action: Any, argument: Any) -> bool:
-    """Whether a scheduled action is a timer that was cancelled or replaced."""
-    if getattr(action, "__func__", None) is not Host._ring:
-        return False
+def envelope(place: Place, event: Event, timer: list[int] | None = None) -> Envelope:
+    """An event other than a message, on its way."""
+    return place, event, timer, "", ""
+
+
+def event_of(envelope: Envelope) -> Event:
+    """The event that an envelope holds."""
+    _, what, _, source, path = envelope
+    return Deliver(source, what, path) if source else what
+
+
+def stale(argument: tuple[Place, tuple[str, TimerName], list[int]]) -> bool:
+    """Whether a timer on its way to `_ring` was cancelled or replaced."""
     place, key, timer = argument
     return place.timers.get(key) is not timer

@@ -5,7 +5,7 @@ sent again after a while, and a blocked or broken stream loses everything that i
 tells both ends.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from concur.chance import WORD, Stream
@@ -24,7 +24,6 @@ class Link:
     """One direction between two hosts. Draws are made for each message, whatever the rates."""
 
     __slots__ = (
-        "arrive",
         "blocked",
         "byte_ps",
         "draws",
@@ -52,9 +51,7 @@ class Link:
         stream: bool,
         table: tuple[int, ...],
         network: Network,
-        arrive: Callable[[Any], None],
     ) -> None:
-        self.arrive = arrive
         self.source, self.target, self.stream = source, target, stream
         self.table = table
         self.draws = Stream(seed, "delay", source, target, int(stream))
@@ -116,4 +113,4 @@ class Link:
     def deliver(self, argument: tuple[Any, int]) -> None:
         envelope, epoch = argument
         if not self.stream or epoch == self.epoch:
-            self.arrive(envelope)
+            envelope[0].arrive(envelope)

@@ -71,7 +71,7 @@ class Load:
         self.healed_ns = 0
         self.bound_ns = 0
         self._tally: Counter[str] = Counter()
-        self._busy: Counter[Any] = Counter()
+        self._busy: dict[Any, int] = {}
         self._clients: dict[str, _Client] = {}
 
     def start(self) -> None:
@@ -117,9 +117,10 @@ class Load:
         recorded = -1
         if self.history is not None:
             recorded = self.history.invoke(process, f, key, value, now)
-        if self._busy[key]:
+        others = self._busy.get(key, 0)
+        if others:
             self._tally["contended operations"] += 1
-        self._busy[key] += 1
+        self._busy[key] = others + 1
         client.outstanding[op] = _Open(command, key, process, recorded, now)
         world.invoke(client.id, op, machine.encode(command))
         if self.open_loop:
@@ -148,9 +149,9 @@ class Load:
     def _close(
         self, client: _Client, known: _Open, outcome: Outcome, result: Any, time: int
     ) -> None:
-        self._busy[known.key] -= 1
-        if not self._busy[known.key]:
-            del self._busy[known.key]
+        others = self._busy.pop(known.key) - 1
+        if others:
+            self._busy[known.key] = others
         kind, value, error = "info", None, None
         if type(outcome) is Ok:
             kind, value, error = self.machine.completion(known.command, result)

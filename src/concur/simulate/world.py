@@ -12,7 +12,8 @@ waits, first in first out, until every record up to its own is durable (5).
 import gc
 from collections import Counter
 from collections.abc import Callable, Iterable
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
@@ -21,7 +22,6 @@ from concur.base import Protocol
 from concur.effects import (
     Complete,
     Decide,
-    Deliver,
     Event,
     Invoke,
     LinkDown,
@@ -30,16 +30,18 @@ from concur.effects import (
     Observe,
     Ok,
     Outcome,
+    Send,
 )
 from concur.errors import BadInput
 from concur.faults.base import Fault
 from concur.faults.schedule import Schedule
-from concur.messages import Message, encode
+from concur.messages import encode
 from concur.node import SECOND, Config, seconds
 from concur.parts.membership import OPERATOR, Order
 from concur.properties import STANDARD, Broken, Property, Violation
 from concur.simulate.costs import Costs
-from concur.simulate.hosts import Host, Place, stale
+from concur.simulate.executions import Executions
+from concur.simulate.hosts import Host, Place, envelope, stale
 from concur.simulate.links import Link
 from concur.simulate.networks import Network
 
@@ -47,11 +49,17 @@ if TYPE_CHECKING:
     from concur.simulate.trace import Recorder
 
 
+Route = tuple[Place, str, Link | None]
+"""Where an address leads: the place, the path below its root, and the link, None on one host."""
+
 AFTER_ALL = 1 << 62
 """The order of what comes after everything else at its time."""
 
 STALE_MIN = 10_000
-"""So many timers that will not fire may lie in the heap before anybody looks."""
+"""So many timers that will not fire may be kept before anybody looks."""
+
+SOON_NS_LOG2 = 23
+"""Timers further away than the period of 8 ms that is under way wait outside the heap."""
 
 
 class World:
@@ -79,11 +87,12 @@ class World:
         self.protocol = protocol.validate(replicas)
         self.network = network
         self.machine = machine
+        self.executions = Executions.of(machine)
         self.seed = seed
         self.costs = costs
         self.now = 0
         self.steps = 0
-        self.deliveries = 0
+        self.other_steps = 0
         self.bytes_sent = 0
         self.messages_sent = 0
         self.count: Counter[str] = Counter()
@@ -99,8 +108,10 @@ class World:
         }
         self._folds = [p.initial() for p in properties]
         self._heap: list[tuple[int, int, Callable[[Any], None], Any]] = []
-        self._order = 0
+        self._tickets = count(1)
+        self._later: dict[int, list[tuple[int, int, Callable[[Any], None], Any]]] = {}
         self._stale = 0
+        self._stale_max = STALE_MIN
         self._halted = False
         self._until = 0
         self.loss = network.loss
@@ -151,8 +162,7 @@ class World:
 
     def at(self, time: int, action: Callable[[Any], None], argument: Any = None) -> None:
         """Schedule `action(argument)` for a moment, not before now."""
-        self._order += 1
-        heappush(self._heap, (time, self._order, action, argument))
+        heappush(self._heap, (time, next(self._tickets), action, argument))
 
     def run(self, until_ns: int) -> None:
         """Let time pass until `until_ns`, or until `halt()`.
@@ -178,14 +188,33 @@ class World:
         if until_ns == self._until:  # else the end of an earlier run that halted before it
             self._halted = True
 
+    def set_timer(self, time: int, ring: Callable[[Any], None], timer: Any) -> None:
+        """Schedule what will most likely be cancelled or put off: at first not in the heap, which
+        stays small, but with those of the same period, in no order. A timer's place among what
+        happens at the same time is settled here all the same, by its ticket."""
+        period = time >> SOON_NS_LOG2
+        later = self._later.get(period)
+        if later is not None:
+            later.append((time, next(self._tickets), ring, timer))
+        elif period <= self.now >> SOON_NS_LOG2:
+            self.at(time, ring, timer)
+        else:
+            self.at(period << SOON_NS_LOG2, self._begin_period, period)
+            self._later[period] = [(time, next(self._tickets), ring, timer)]
+
+    def _begin_period(self, period: int) -> None:
+        for item in self._later.pop(period):
+            if not stale(item[3]):
+                heappush(self._heap, item)
+
     def forget_timer(self) -> None:
-        """A scheduled timer was cancelled or replaced; drop such from the heap when they abound."""
+        """A timer was cancelled or replaced; drop such when they abound."""
         self._stale += 1
-        heap = self._heap
-        if self._stale > STALE_MIN and self._stale * 2 > len(heap):
-            heap[:] = [item for item in heap if not stale(item[2], item[3])]
-            heapify(heap)
+        if self._stale > self._stale_max:
+            for later in self._later.values():
+                later[:] = [item for item in later if not stale(item[3])]
             self._stale = 0
+            self._stale_max = max(STALE_MIN, sum(map(len, self._later.values())))
 
     def halt(self) -> None:
         self._halted = True
@@ -198,7 +227,7 @@ class World:
     def invoke(self, client: str, op: int, body: bytes) -> None:
         """A client application asks for a command, now."""
         place = self.places[client]
-        place.host.arrive((place, Invoke(op, body), 0))
+        place.arrive(envelope(place, Invoke(op, body)))
 
     # --- the network --------------------------------------------------------------------------
 
@@ -211,11 +240,9 @@ class World:
         me = f"{place.id}/{effect.path}" if effect.path else place.id
         for to in group:
             if to != me:
-                self.transmit(place, effect.path, to, effect.message, size, at)
+                self.transmit(place, to, effect, size, at)
 
-    def transmit(
-        self, place: Place, path: str, to: str, message: Message, size: int, at: int
-    ) -> None:
+    def transmit(self, place: Place, to: str, effect: Send | Multicast, size: int, at: int) -> None:
         """Put a message on the link to its receiver at time `at`."""
         route = place.routes.get(to)
         if route is None:
@@ -226,23 +253,23 @@ class World:
         target, below, link = route
         self.messages_sent += 1
         self.bytes_sent += size
+        path = effect.path
         source = f"{place.id}/{path}" if path else place.id
-        envelope = (target, Deliver(source, message, below), size)
+        letter = (target, effect.message, size, source, below)
         if link is None:  # the same host: reliable, first in first out, free (15)
-            self.at(at, target.host.arrive, envelope)
+            self.at(at, target.arrive, letter)
         elif link.plain:
             byte_ps = link.byte_ps
             if byte_ps:  # as Link.queue does
                 free_at = link.free_at
                 at = link.free_at = (free_at if free_at > at else at) + size * byte_ps // 1000
             arrival = at + link.table[next(link.draws) & 1023]
-            self._order += 1
-            heappush(self._heap, (arrival, self._order, link.arrive, envelope))
+            heappush(self._heap, (arrival, next(self._tickets), target.arrive, letter))
         else:
             for arrival in link.arrivals(self, at, size):
-                self.at(arrival, link.deliver, (envelope, link.epoch))
+                self.at(arrival, link.deliver, (letter, link.epoch))
 
-    def _route(self, place: Place, to: str) -> "tuple[Place, str, Link | None] | None":
+    def _route(self, place: Place, to: str) -> Route | None:
         name, _, below = to.partition("/")
         target = self.places.get(name)
         if target is None:
@@ -258,8 +285,7 @@ class World:
         link = self._links.get(key)
         if link is None:
             table = self.network.delays(self.hosts[source].region, self.hosts[target].region)
-            arrive = self.hosts[target].arrive
-            link = Link(self.seed, source, target, stream, table, self.network, arrive)
+            link = Link(self.seed, source, target, stream, table, self.network)
             self._links[key] = link
             self._configure(link)
         return link
@@ -307,7 +333,7 @@ class World:
                 for peer in self.hosts[there].places:
                     if place.stream:
                         event: Event = LinkUp(peer.id) if up else LinkDown(peer.id)
-                        self.at(self.now, self.hosts[here].arrive, (place, event, 0))
+                        self.at(self.now, place.arrive, envelope(place, event))
 
     def streams_of(self, host: str, *, up: bool) -> None:
         """Break, or bring back, the streams of a host."""
@@ -489,6 +515,11 @@ class World:
         self.halt()
 
     # --- metrics ------------------------------------------------------------------------------
+
+    @property
+    def deliveries(self) -> int:
+        """How many messages nodes have taken: all steps but those of other events."""
+        return self.steps - self.other_steps
 
     def cpu_ns(self) -> int:
         """CPU time used by all nodes but the clients."""
