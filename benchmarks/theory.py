@@ -14,6 +14,7 @@ import canary
 
 from concur import MultiPaxos, Simulation, Unreplicated
 from concur.base import Protocol
+from concur.protocols.multi_paxos.recovery import Replica
 from concur.simulate.costs import Costs, Cpu, Disk
 
 COSTS = Costs(server=Cpu(receive_ns=2_000, send_ns=2_000, byte_ps=0), disk=Disk(20_000, 0))
@@ -50,7 +51,7 @@ def main() -> None:
             )
             rate = run.metrics_["throughput"]
             leader = run.world_.places["r1"].node
-            assert leader is not None
+            assert isinstance(leader, Replica)
             size = leader.executed / leader.committed  # commands for each slot
             expected = 2 / (2 + 2 * (replicas - 1) / max(size, 1))
             error = rate / base / expected - 1

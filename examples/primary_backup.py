@@ -138,9 +138,13 @@ class PrimaryBackup(LogProtocol):
     summary = "The first replica orders commands and waits for a majority; nobody takes its place."
     tags = Tags(leader=True, crash_tolerant=False, recovers_wiped=False)
 
-    repeat_s: float = parameter(0.05, above=0, doc="between two repetitions to slow backups")
-    repeat_max: int = parameter(100, at_least=1, doc="commands in one repetition")
-    log_entries_max: int = parameter(10_000, at_least=1, doc="commands in a log, then Overloaded")
+    repeat_s: float = parameter(
+        default=0.05, above=0, doc="between two repetitions to slow backups"
+    )
+    repeat_max: int = parameter(default=100, at_least=1, doc="commands in one repetition")
+    log_entries_max: int = parameter(
+        default=10_000, at_least=1, doc="commands in a log, then Overloaded"
+    )
 
     def problems(self, replicas: int) -> Iterable[str]:
         if self.log_entries_max < self.snapshot_every:

@@ -2,7 +2,7 @@
 
     class Paxos(Protocol):
         name = "paxos"
-        retry_s: float = parameter(0.5, above=0, doc="how long a proposer waits")
+        retry_s: float = parameter(default=0.5, above=0, doc="how long a proposer waits")
 
         def roles(self): ...
 

@@ -33,11 +33,11 @@ class Inner(Protocol):
     name = "inner"
     tags = Tags(leader=True)
 
-    retry_s: float = parameter(0.5, above=0, doc="seconds between attempts")
-    quorum: int | None = parameter(None, at_least=1, at_most=9)
-    mode: str = parameter("fast", one_of=("fast", "slow"))
-    timeout_s: tuple[float, float] = parameter((0.1, 0.2), above=0, ascending=True)
-    eager: bool = parameter(False)
+    retry_s: float = parameter(default=0.5, above=0, doc="seconds between attempts")
+    quorum: int | None = parameter(default=None, at_least=1, at_most=9)
+    mode: str = parameter(default="fast", one_of=("fast", "slow"))
+    timeout_s: tuple[float, float] = parameter(default=(0.1, 0.2), above=0, ascending=True)
+    eager: bool = parameter(default=False)
 
     def roles(self) -> tuple[Role, ...]:
         return Role("player", Player, "r"), Role("umpire", Umpire, "u", count=1)
@@ -50,8 +50,8 @@ class Inner(Protocol):
 
 class Outer(Protocol):
     name = "outer"
-    inner: Protocol = parameter(Inner())
-    copies: int = parameter(2, at_least=1)
+    inner: Protocol = parameter(default=Inner())
+    copies: int = parameter(default=2, at_least=1)
 
 
 def test_parameters_are_stored_as_given_and_have_defaults() -> None:
@@ -159,7 +159,7 @@ def test_right_parameters_pass() -> None:
 def test_subclasses_inherit_parameters_and_may_give_them_other_defaults() -> None:
     class Slow(Inner):
         retry_s = 5.0
-        extra: int = parameter(1)
+        extra: int = parameter(default=1)
 
     assert Slow().retry_s == 5.0
     assert Slow().clone().retry_s == 5.0
@@ -172,10 +172,10 @@ def test_subclasses_inherit_parameters_and_may_give_them_other_defaults() -> Non
 
 def test_parameters_of_all_bases_are_there() -> None:
     class Left(Protocol):
-        left: int = parameter(1)
+        left: int = parameter(default=1)
 
     class Right(Protocol):
-        right: int = parameter(2)
+        right: int = parameter(default=2)
 
     class Both(Left, Right):
         pass

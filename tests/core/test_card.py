@@ -21,9 +21,9 @@ class Made(Protocol):
     summary = 'Says "a < b" & nothing else.'
     paper = "Nobody & Co., <i>Nowhere</i>, 2001"
 
-    wait_s: float = parameter(0.5, above=0, doc="how long it waits & sees")
-    word: str = parameter("a", doc="any <word>")
-    pair: tuple[int, int] = parameter((1, 2), ascending=True)
+    wait_s: float = parameter(default=0.5, above=0, doc="how long it waits & sees")
+    word: str = parameter(default="a", doc="any <word>")
+    pair: tuple[int, int] = parameter(default=(1, 2), ascending=True)
 
     def roles(self) -> tuple[Role, ...]:
         return (
@@ -126,7 +126,7 @@ def test_values_that_are_not_accepted_are_marked() -> None:
 
 def test_a_bound_is_told_to_the_last_digit() -> None:
     class Large(Made):
-        bytes_max: int = parameter(1, at_most=33_554_432)
+        bytes_max: int = parameter(default=1, at_most=33_554_432)
 
     assert Outline(Large()._repr_html_()).row("bytes_max")[3] == "a whole number at most 33554432"
 

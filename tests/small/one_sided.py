@@ -221,9 +221,13 @@ class OneSided(LogProtocol):
     summary = "A writer with the permission of a majority of memories writes commands into them."
     tags = Tags(leader=True, recovers_wiped=False, needs=("one_sided_memory",))
 
-    round_s: float = parameter(0.5, above=0, doc="after which a silent memory counts as gone")
-    follow_s: float = parameter(0.05, above=0, doc="between two looks into the memory next door")
-    queue_max: int = parameter(1000, at_least=1, doc="requests that wait; more are refused")
+    round_s: float = parameter(
+        default=0.5, above=0, doc="after which a silent memory counts as gone"
+    )
+    follow_s: float = parameter(
+        default=0.05, above=0, doc="between two looks into the memory next door"
+    )
+    queue_max: int = parameter(default=1000, at_least=1, doc="requests that wait; more are refused")
 
     def roles(self) -> tuple[Role, ...]:
         return (

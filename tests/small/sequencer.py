@@ -247,10 +247,16 @@ class Sequenced(LogProtocol):
     summary = "A sequencer stamps a multicast; one leader's log is the truth."
     tags = Tags(leader=True, crash_tolerant=False, recovers_wiped=False, needs=("sequencer",))
 
-    gap_s: float = parameter(0.02, above=0, doc="how long the leader waits for a missing stamp")
-    sync_s: float = parameter(0.05, above=0, doc="between two words of the leader to the others")
-    early_max: int = parameter(1000, at_least=1, doc="requests kept that came before their turn")
-    fill_max: int = parameter(100, at_least=1, doc="entries in one answer")
+    gap_s: float = parameter(
+        default=0.02, above=0, doc="how long the leader waits for a missing stamp"
+    )
+    sync_s: float = parameter(
+        default=0.05, above=0, doc="between two words of the leader to the others"
+    )
+    early_max: int = parameter(
+        default=1000, at_least=1, doc="requests kept that came before their turn"
+    )
+    fill_max: int = parameter(default=100, at_least=1, doc="entries in one answer")
 
     def roles(self) -> tuple[Role, ...]:
         return (

@@ -166,9 +166,9 @@ class PrimaryBackup(Protocol):
     name = "small-primary-backup"
     summary = "One primary, majority acknowledgement, no failover: made to be sealed."
 
-    beat_s: float = parameter(0.05, above=0, doc="between two words of the primary")
-    entries_max: int = parameter(200, at_least=1, doc="commands in one loglet")
-    resend_max: int = parameter(50, at_least=1, doc="commands in one repetition")
+    beat_s: float = parameter(default=0.05, above=0, doc="between two words of the primary")
+    entries_max: int = parameter(default=200, at_least=1, doc="commands in one loglet")
+    resend_max: int = parameter(default=50, at_least=1, doc="commands in one repetition")
 
     def roles(self) -> tuple[Role, ...]:
         return (Role("replica", Loglet, "r"),)
@@ -314,10 +314,12 @@ class VirtualLog(LogProtocol):
     summary = "A chain of loglets, each sealed before the next is opened."
     tags = Tags(crash_tolerant=False, recovers_wiped=False)
 
-    poll_s: float = parameter(0.1, above=0, doc="between two questions to the reconfigurer")
-    asked_max: int = parameter(1000, at_least=1, doc="requests that wait for their command")
-    switch_after: int = parameter(100, at_least=1, doc="commands in a loglet, then the next opens")
-    loglet: PrimaryBackup = parameter(PrimaryBackup(), doc="what a loglet is")
+    poll_s: float = parameter(default=0.1, above=0, doc="between two questions to the reconfigurer")
+    asked_max: int = parameter(default=1000, at_least=1, doc="requests that wait for their command")
+    switch_after: int = parameter(
+        default=100, at_least=1, doc="commands in a loglet, then the next opens"
+    )
+    loglet: PrimaryBackup = parameter(default=PrimaryBackup(), doc="what a loglet is")
 
     def roles(self) -> tuple[Role, ...]:
         return (

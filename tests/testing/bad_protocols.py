@@ -47,7 +47,7 @@ class ForgetsAParameter(With):
 
 
 class Unbounded(With):
-    patience: int = parameter(3, doc="how often")
+    patience: int = parameter(default=3, doc="how often")
 
 
 class AcceptsAnything(With):
@@ -351,7 +351,7 @@ class NeverCuts(With):
     """The log is kept whole, up to a limit that is far away."""
 
     replica = CutsNothing
-    log_entries_max: int = parameter(1_000_000, at_least=1, doc="far away")
+    log_entries_max: int = parameter(default=1_000_000, at_least=1, doc="far away")
 
 
 class ClaimsToRecover(With):

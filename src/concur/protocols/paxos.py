@@ -421,17 +421,23 @@ class Paxos(Protocol):
     tags = Tags(log=False, recovers_wiped=False)
 
     ballot_s: float = parameter(
-        0.5, above=0, doc="a proposer tries a higher ballot after once to twice this long"
+        default=0.5, above=0, doc="a proposer tries a higher ballot after once to twice this long"
     )
     back_off_s: float = parameter(
-        0.05, above=0, doc="how long a refused proposer waits at most; doubles with each attempt"
+        default=0.05,
+        above=0,
+        doc="how long a refused proposer waits at most; doubles with each attempt",
     )
-    retry_s: float = parameter(1.0, above=0, doc="a client asks another replica after this long")
+    retry_s: float = parameter(
+        default=1.0, above=0, doc="a client asks another replica after this long"
+    )
     deadline_s: float = parameter(
-        10.0, above=0, doc="a client gives an indefinite answer after this long"
+        default=10.0, above=0, doc="a client gives an indefinite answer after this long"
     )
-    waiting_max: int = parameter(1000, at_least=1, doc="clients that wait at a replica")
-    in_flight_max: int = parameter(8, at_least=1, doc="commands that a client may have outstanding")
+    waiting_max: int = parameter(default=1000, at_least=1, doc="clients that wait at a replica")
+    in_flight_max: int = parameter(
+        default=8, at_least=1, doc="commands that a client may have outstanding"
+    )
 
     def roles(self) -> tuple[Role, ...]:
         return (

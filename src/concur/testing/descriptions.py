@@ -102,7 +102,7 @@ def parameters_declare_their_constraints(subject: Subject) -> None:
         if _holds_numbers(declared.kind) and not bounded and not declared.one_of:
             subject.fail(
                 f"parameter {name} is a number without bounds",
-                f"{name} = parameter({declared.default!r}, above=0, ...)",
+                f"{name} = parameter(default={declared.default!r}, above=0, ...)",
             )
         if not declared.accepts(declared.default):
             subject.fail(
@@ -135,7 +135,7 @@ def wrong_parameters_are_refused(subject: Subject) -> None:
             else:
                 subject.fail(
                     f"validate() accepts {name}={wrong!r}",
-                    f"{name}: <type> = parameter(..., above=..., at_most=...)",
+                    f"{name}: <type> = parameter(default=..., above=..., at_most=...)",
                 )
 
 

@@ -79,24 +79,34 @@ class MultiPaxos(BatchedProtocol):
     tags = Tags(leader=True)
 
     phase1_quorum: int | None = parameter(
-        None, at_least=1, doc="votes that elect a leader; None: what phase2_quorum needs, or most"
+        default=None,
+        at_least=1,
+        doc="votes that elect a leader; None: what phase2_quorum needs, or most",
     )
     phase2_quorum: int | None = parameter(
-        None, at_least=1, doc="votes that choose a command; None: what phase1_quorum needs, or most"
+        default=None,
+        at_least=1,
+        doc="votes that choose a command; None: what phase1_quorum needs, or most",
     )
     reads: str = parameter(
-        "quorum", one_of=("quorum", "log"), doc="linearizable reads: a heartbeat round, or a slot"
+        default="quorum",
+        one_of=("quorum", "log"),
+        doc="linearizable reads: a heartbeat round, or a slot",
     )
-    heartbeat_s: float = parameter(0.1, above=0, doc="between two heartbeats of a leader")
+    heartbeat_s: float = parameter(default=0.1, above=0, doc="between two heartbeats of a leader")
     election_timeout_s: tuple[float, float] = parameter(
-        (0.5, 1.0), above=0, ascending=True, doc="silence after which a replica campaigns"
+        default=(0.5, 1.0), above=0, ascending=True, doc="silence after which a replica campaigns"
     )
-    resend_s: float = parameter(0.5, above=0, doc="after which an unanswered message is repeated")
+    resend_s: float = parameter(
+        default=0.5, above=0, doc="after which an unanswered message is repeated"
+    )
     lag_max: int = parameter(
-        256, at_least=0, doc="slots kept below a snapshot, for replicas that lag a little"
+        default=256, at_least=0, doc="slots kept below a snapshot, for replicas that lag a little"
     )
     log_entries_max: int = parameter(
-        100_000, at_least=1, doc="votes that a replica holds; at the limit it takes no new slot"
+        default=100_000,
+        at_least=1,
+        doc="votes that a replica holds; at the limit it takes no new slot",
     )
 
     # Mutants replace the replica and nothing else.
