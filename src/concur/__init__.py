@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from concur.protocols import all_protocols, protocol
     from concur.protocols.multi_paxos import MultiPaxos
     from concur.protocols.paxos import Paxos
+    from concur.protocols.raft import Raft
     from concur.protocols.unreplicated import Unreplicated
+    from concur.protocols.viewstamped_replication import (
+        ViewstampedReplication,
+        ViewstampedReplicationOnDisk,
+    )
     from concur.simulate.simulation import Simulation
     from concur.values import Map, Set
 
@@ -29,12 +34,15 @@ _HOME = {
     "Node": "concur.node",
     "Paxos": "concur.protocols.paxos",
     "Protocol": "concur.base",
+    "Raft": "concur.protocols.raft",
     "Role": "concur.base",
     "Set": "concur.values",
     "Simulation": "concur.simulate.simulation",
     "Tags": "concur.base",
     "Unreplicated": "concur.protocols.unreplicated",
     "Verdict": "concur.histories",
+    "ViewstampedReplication": "concur.protocols.viewstamped_replication",
+    "ViewstampedReplicationOnDisk": "concur.protocols.viewstamped_replication",
     "all_machines": "concur.machines",
     "all_protocols": "concur.protocols",
     "durable": "concur.node",
@@ -55,12 +63,15 @@ __all__ = [
     "Node",
     "Paxos",
     "Protocol",
+    "Raft",
     "Role",
     "Set",
     "Simulation",
     "Tags",
     "Unreplicated",
     "Verdict",
+    "ViewstampedReplication",
+    "ViewstampedReplicationOnDisk",
     "all_machines",
     "all_protocols",
     "durable",
