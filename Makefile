@@ -18,7 +18,7 @@ help:
 	@echo "make lint      the first half of verify: ruff and mypy"
 	@echo "make fix       format, and repair what ruff can"
 	@echo "make bench     measure: speed, and the simulator against theory"
-	@echo "make campaign  1,000 seeds of Multi-Paxos with every kind of fault"
+	@echo "make campaign  1,000 seeds of each protocol with every kind of fault"
 	@echo "make clean     remove .venv, caches, build output and the demo's report"
 
 demo: env-plots
@@ -50,9 +50,12 @@ bench: env-dev
 	done; \
 	if [ -n "$$failed" ]; then echo "error: failed:$$failed" >&2; exit 1; fi
 
+PROTOCOLS = multi-paxos raft viewstamped-replication viewstamped-replication-on-disk
 campaign: env-plots
-	$(BIN)/concur simulate multi-paxos --seeds 0:1000 --jobs 2 --faults all \
-		--commands-min 1000 --param snapshot_every=100
+	@for protocol in $(PROTOCOLS); do \
+	  $(BIN)/concur simulate $$protocol --replicas 5 --seeds 0:1000 --jobs 2 --faults all \
+	    --commands-min 1000 --param snapshot_every=100 || exit 1; \
+	done
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis concur-report.html

@@ -1,5 +1,6 @@
 """`concur compare`: the main job, protocols side by side."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -185,7 +186,7 @@ def print_comparison(found: "Comparison") -> None:
         f"replicas, {given.clients} clients, {given.seconds:g} s, {numbers}"
     )
     console.print()
-    console.print(_table(found, wide=console.width >= WIDE))
+    console.print(_table(found, wide=console.width >= WIDE, roomy=console.width >= ROOMY))
     for name, changed in meant.items():
         console.print(f"{name}: {changed}", style="dim")
     for name, reason in found.skipped.items():
@@ -197,7 +198,7 @@ def print_comparison(found: "Comparison") -> None:
         console.print(Padding(Text.assemble("- ", line), (0, 0, 0, 0)))
 
 
-def _table(found: "Comparison", *, wide: bool) -> Any:
+def _table(found: "Comparison", *, wide: bool, roomy: bool) -> Any:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -218,7 +219,7 @@ def _table(found: "Comparison", *, wide: bool) -> Any:
         table.add_column(METRICS[name].label, justify="right", no_wrap=True)
     table.add_column("history", overflow="fold", min_width=8)
     for row in found.rows:
-        cells = [Text(_name(row))]
+        cells = [Text(_name(row, roomy=roomy))]
         for name in names:
             cell = Text(figure(row.figures.get(name)))
             if name in row.spread:
@@ -228,8 +229,23 @@ def _table(found: "Comparison", *, wide: bool) -> Any:
     return table
 
 
-def _name(row: "Row") -> str:
-    return f"{row.protocol}\n  (baseline)" if row.baseline else row.protocol
+ROOMY = 120
+NAME_WIDTH = 13
+"""Columns for a protocol's name unless the terminal is `ROOMY`; longer ones break at hyphens."""
+
+
+def _name(row: "Row", *, roomy: bool) -> str:
+    name = row.protocol if roomy else "\n".join(_parts(row.protocol))
+    return f"{name}\n  (baseline)" if row.baseline else name
+
+
+def _parts(name: str) -> list[str]:
+    lines = [""]
+    for part in re.split(r"(?<=-)", name):
+        if lines[-1] and len(lines[-1] + part) > NAME_WIDTH:
+            lines.append("")
+        lines[-1] += part
+    return lines
 
 
 def _history(row: "Row") -> Any:
