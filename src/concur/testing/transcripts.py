@@ -42,6 +42,7 @@ printed below it.
 import difflib
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -406,7 +407,8 @@ def _replayed(text: str, where: str) -> dict[type[Protocol], Reach]:
 
 def _started(text: str) -> list[type[Protocol]]:
     """The protocols that a transcript starts."""
-    words = [line.removeprefix("quiet ").split() for line in text.splitlines()]
+    commands = (line for line, below in pairwise(text.splitlines()) if below == RULE)
+    words = [command.removeprefix("quiet ").split() for command in commands]
     return [protocol(line[1]) for line in words if len(line) > 1 and line[0] == "start"]
 
 
