@@ -3,7 +3,7 @@
 Each runs without faults for the figures of a command, and with one crash of the leader for how long
 nobody is served. Figures are medians over the seeds.
 
-    python benchmarks/side_by_side.py [--seeds 5] [--clients 50] [--jobs 2]
+    python benchmarks/side_by_side.py [--seeds 3] [--clients 50] [--jobs 2]
 """
 
 import argparse
@@ -16,7 +16,7 @@ PROTOCOLS = (
     "unreplicated", "multi-paxos", "raft", "viewstamped-replication",
     "viewstamped-replication-on-disk",
 )  # fmt: skip
-NETWORKS = {"lan": 5.0, "wan-5": 30.0, "aws-15": 30.0}
+NETWORKS = {"lan": 2.0, "wan-5": 30.0, "aws-15": 30.0}
 """Virtual seconds of a run, by network."""
 REPLICAS = 5
 COLUMNS = (
@@ -31,7 +31,7 @@ COLUMNS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()

@@ -118,3 +118,34 @@ def test_a_wrong_name_is_found(
 def test_an_unknown_make_target_is_found() -> None:
     document = "`make test`, but\nmake sure\n\n    make nonsense\n\n```\n$ make sense\n```\n"
     assert sorted(unknown_targets(document)) == ["nonsense", "sense"]
+
+
+EVIDENCE = re.compile(r"`([\w/]+/(?:(test_\w+\.py)::(test_\w+)|transcripts/\w+\.txt))`")
+"""What a document gives as evidence: a test, or a transcript, below tests/protocols."""
+
+
+def missing_evidence(document: str) -> Iterator[str]:
+    for whole, file, test in EVIDENCE.findall(document):
+        path = ROOT / "tests" / "protocols" / whole.partition("::")[0]
+        if not path.exists() or (file and f"def {test}(" not in path.read_text("utf-8")):
+            yield whole
+
+
+def test_evidence_exists() -> None:
+    refuse(
+        (f"{name(d)}: {found}" for d in documents() for found in missing_evidence(text(d))),
+        "name the test or the transcript that shows it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "missing"),
+    [
+        ("`raft/test_paper.py::test_5_2_a_majority_elects`", []),
+        ("`raft/test_paper.py::test_of_nothing`", ["raft/test_paper.py::test_of_nothing"]),
+        ("`raft/transcripts/figure_8.txt`", []),
+        ("`raft/transcripts/figure_9.txt`", ["raft/transcripts/figure_9.txt"]),
+    ],
+)
+def test_missing_evidence_is_found(said: str, missing: list[str]) -> None:
+    assert list(missing_evidence(said)) == missing
