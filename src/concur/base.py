@@ -75,8 +75,8 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 def parameter(
-    default: Any,
     *,
+    default: Any,
     above: float | None = None,
     at_least: float | None = None,
     at_most: float | None = None,

@@ -126,29 +126,37 @@ class Raft(BatchedProtocol):
     tags = Tags(leader=True, membership=True, learners=True)
 
     reads: str = parameter(
-        "quorum",
+        default="quorum",
         one_of=("quorum", "lease", "log"),
         doc="linearizable reads: a heartbeat round, none within a lease, or an entry of the log",
     )
     clock_drift_ppm_max: int = parameter(
-        200, at_least=0, at_most=500_000, doc="how wrong the rate of a clock may be, for leases"
+        default=200,
+        at_least=0,
+        at_most=500_000,
+        doc="how wrong the rate of a clock may be, for leases",
     )
-    pre_vote: bool = parameter(True, doc="ask whether an election would be won before holding it")
+    pre_vote: bool = parameter(
+        default=True, doc="ask whether an election would be won before holding it"
+    )
     check_quorum: bool = parameter(
-        True, doc="a leader that no majority answers steps down; who hears one ignores candidates"
+        default=True,
+        doc="a leader that no majority answers steps down; who hears one ignores candidates",
     )
-    heartbeat_s: float = parameter(0.1, above=0, doc="between two heartbeats of a leader")
+    heartbeat_s: float = parameter(default=0.1, above=0, doc="between two heartbeats of a leader")
     election_timeout_s: tuple[float, float] = parameter(
-        (0.5, 1.0), above=0, ascending=True, doc="silence after which a server campaigns"
+        default=(0.5, 1.0), above=0, ascending=True, doc="silence after which a server campaigns"
     )
     window_max: int = parameter(
-        256, at_least=1, doc="entries sent to a follower that it has not acknowledged"
+        default=256, at_least=1, doc="entries sent to a follower that it has not acknowledged"
     )
     lag_max: int = parameter(
-        256, at_least=0, doc="entries kept below a snapshot, for followers that lag a little"
+        default=256,
+        at_least=0,
+        doc="entries kept below a snapshot, for followers that lag a little",
     )
     log_entries_max: int = parameter(
-        100_000, at_least=1, doc="entries in a log; at the limit it takes no more commands"
+        default=100_000, at_least=1, doc="entries in a log; at the limit it takes no more commands"
     )
 
     # Mutants replace the replica and nothing else.

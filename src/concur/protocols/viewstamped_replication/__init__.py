@@ -135,22 +135,26 @@ class ViewstampedReplication(BatchedProtocol):
     tags = Tags(leader=True, durable=False, recovers_wiped=True, membership=True)
 
     reads: str = parameter(
-        "quorum", one_of=("quorum", "log"), doc="linearizable reads: a round of Commit, or the log"
+        default="quorum",
+        one_of=("quorum", "log"),
+        doc="linearizable reads: a round of Commit, or the log",
     )
     heartbeat_s: float = parameter(
-        0.1,
+        default=0.1,
         above=0,
         doc="between two Commit messages of a primary, and repetitions in view changes",
     )
     election_timeout_s: tuple[float, float] = parameter(
-        (0.5, 1.0), above=0, ascending=True, doc="silence after which a view change begins"
+        default=(0.5, 1.0), above=0, ascending=True, doc="silence after which a view change begins"
     )
-    resend_s: float = parameter(0.5, above=0, doc="after which an unanswered message is repeated")
+    resend_s: float = parameter(
+        default=0.5, above=0, doc="after which an unanswered message is repeated"
+    )
     lag_max: int = parameter(
-        256, at_least=0, doc="entries kept below a snapshot, for replicas that lag a little"
+        default=256, at_least=0, doc="entries kept below a snapshot, for replicas that lag a little"
     )
     log_entries_max: int = parameter(
-        100_000, at_least=1, doc="entries in a log; at the limit it takes no more commands"
+        default=100_000, at_least=1, doc="entries in a log; at the limit it takes no more commands"
     )
 
     # Mutants replace the replica and nothing else.

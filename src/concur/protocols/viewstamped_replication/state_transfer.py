@@ -77,7 +77,8 @@ class StateTransfer(State):
         to, message = missing
         if self.asked > 0 and not (self.status == VIEW_CHANGE and self.best):
             # Whoever was asked keeps silent, or does not have it. Others may.
-            to = self.choose(self.snapshot_sources())
+            sources = self.snapshot_sources()
+            to = sources[self.asked % len(sources)]
         self.send(to, message)
         self.asking = True
         self.set_timer("catch-up", seconds(self.params.resend_s))
