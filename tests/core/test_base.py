@@ -185,8 +185,12 @@ def test_parameters_of_all_bases_are_there() -> None:
 
 def test_a_parameter_needs_an_annotation_that_can_be_made_out() -> None:
     with pytest.raises(TypeError, match="needs a type annotation"):
-        type("Wrong", (Protocol,), {"x": parameter(1)})
-    body = {"__module__": __name__, "x": parameter(1), "__annotations__": {"x": "int | None"}}
+        type("Wrong", (Protocol,), {"x": parameter(default=1)})
+    body = {
+        "__module__": __name__,
+        "x": parameter(default=1),
+        "__annotations__": {"x": "int | None"},
+    }
     made: Any = type("Postponed", (Protocol,), dict(body))
     with pytest.raises(BadInput, match="expected a whole number or None"):
         made(x="1").validate(1)
