@@ -43,7 +43,7 @@ fix: env-dev
 # One after the other, so that they do not slow each other down; a failure does not hide the rest.
 bench: env-dev
 	@files=benchmarks/run.py; failed=; \
-	[ -f "$$files" ] || files=$$(ls benchmarks/[a-z]*.py 2>/dev/null) || true; \
+	[ -f "$$files" ] || files=$$(ls benchmarks/[a-z]*.py benchmarks/papers/[a-z]*.py 2>/dev/null) || true; \
 	if [ -z "$$files" ]; then echo "error: there is nothing to run in benchmarks/" >&2; exit 1; fi; \
 	for file in $$files; do \
 	  echo "== $$file"; $(BIN)/python $$file || failed="$$failed $$file"; \

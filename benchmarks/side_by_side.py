@@ -58,7 +58,7 @@ def main() -> None:
         print(f"{'':32}{heads}{'crash, s':>12}  checked")
         for calm, crashed in zip(*(run.rows for run in runs), strict=True):
             cells = "".join(f"{calm.figures[name]:>12{style}}" for name, _, style in COLUMNS)
-            assert calm.valid is True and crashed.valid is True, (calm.reason, crashed.reason)
+            assert (calm.valid, crashed.valid) == (True, True), (calm.reason, crashed.reason)
             gone = crashed.figures["unavailable_s"]
             print(f"{calm.protocol:32}{cells}{gone:>12.2f}  {calm.consistency}", flush=True)
 

@@ -9,7 +9,10 @@ interval, which is half the least election timeout; 1,000 trials a line.
 
 What the papers leave open and we had to choose: a delay of 7 ms each way, normal with a standard
 deviation of 2 ms; a disk that syncs in 0.1 ms. There is no pre-vote and no check-quorum, as in that
-paper. The followers' logs have four different lengths, so that two of the four can win.
+paper. The followers' logs have four different lengths, so that two of the four can win. The delay
+matters most where there is little randomness: whoever times out first must reach the others before
+they do. So the line of 150-155 ms is printed for other delays too. (Here a candidate's vote is on
+its disk before anybody hears of it, which costs all of them the same.)
 
 Then, what the paper does not show: a cluster in which nothing fails, with timeouts near or below
 the broadcast time, for several sizes. It elects again and again; pre-vote changes how often.
@@ -39,11 +42,11 @@ RANGES_MS = (
 )  # fmt: skip
 """The lines of Figure 16: how random, above; how short, below."""
 PAPER = {
-    (150, 150): "over 10 s, consistently",
-    (150, 155): "median 287 ms",
-    (150, 200): "worst 513 ms",
-    (12, 24): "mean 35 ms, worst 152 ms",
+    (150, 155): {"median": 287},
+    (150, 200): {"worst": 513},
+    (12, 24): {"mean": 35, "worst": 152},
 }
+"""Milliseconds that the text of the ATC paper gives; for 150-150 it says over 10 s, always."""
 SERVERS = 5
 GIVE_UP_S = 20.0
 STEP_NS = 500_000
@@ -69,6 +72,7 @@ class Trial(NamedTuple):
     low_ms: int
     high_ms: int
     seed: int
+    network: Network
 
 
 class Calm(NamedTuple):
@@ -99,7 +103,7 @@ def _leaderless_s(trial: Trial, chance: Stream) -> float | None:
         protocol(trial.low_ms, trial.high_ms),
         replicas=SERVERS,
         clients=1,
-        network=NETWORK,
+        network=trial.network,
         seed=chance.below(1 << 60),
         check_every=0,
     )
@@ -147,16 +151,37 @@ def elections(trials: int, jobs: int) -> dict[tuple[int, int], list[float]]:
     for low, high in RANGES_MS:
         # Without chance every trial takes as long as it may: a tenth of them, as in the paper.
         count = trials if low != high else max(1, trials // 10)
-        work = [Trial(low, high, seed) for seed in range(count)]
-        times = sorted(in_processes(leaderless_s, work, jobs, ordered=True))
-        found[low, high] = times
-        figures = [x * 1e3 for x in (statistics.median(times), statistics.mean(times), times[-1])]
+        work = [Trial(low, high, seed, NETWORK) for seed in range(count)]
+        found[low, high] = times = sorted(in_processes(leaderless_s, work, jobs, ordered=True))
+        ours = {
+            "median": statistics.median(times) * 1e3,
+            "mean": statistics.mean(times) * 1e3,
+            "worst": times[-1] * 1e3,
+        }
+        told = PAPER.get((low, high), {})
+        off = ", ".join(f"{what} {ms}: {ours[what] / ms:.2f} times" for what, ms in told.items())
         print(
-            f"{f'{low}-{high}':>12} {count:7} {figures[0]:10.0f} {figures[1]:10.0f} "
-            f"{figures[2]:10.0f}  {PAPER.get((low, high), '')}",
+            f"{f'{low}-{high}':>12} {count:7} {ours['median']:10.0f} {ours['mean']:10.0f} "
+            f"{ours['worst']:10.0f}  {off or ('over 10 s' if low == high else '')}",
             flush=True,
         )
     return found
+
+
+def sensitivity(trials: int, jobs: int) -> None:
+    """The line that depends most on what the paper leaves open, for other delays."""
+    print("\n150-155 ms with other delays each way; the paper's median is 287 ms")
+    for mean_ms, spread_ms in ((1.0, 0.3), (3.5, 1.0), (7.0, 0.5), (7.0, 2.0), (7.0, 4.0)):
+        mean_ns = round(mean_ms * 1e6)
+        network = msgspec.structs.replace(
+            NETWORK,
+            one_way_ns=((mean_ns, 10_000), (10_000, 10_000)),
+            jitter=spread_ms / mean_ms,
+        )
+        work = [Trial(150, 155, seed, network) for seed in range(trials)]
+        times = sorted(in_processes(leaderless_s, work, jobs, ordered=True))
+        median = statistics.median(times) * 1e3
+        print(f"{mean_ms} ms, standard deviation {spread_ms}: median {median:.0f} ms", flush=True)
 
 
 def thrashing(jobs: int) -> dict[tuple[int, bool], list[tuple[int, float]]]:
@@ -218,6 +243,7 @@ def main() -> None:
     arguments = parser.parse_args()
     canary.show()
     times = elections(arguments.trials, arguments.jobs)
+    sensitivity(max(1, arguments.trials // 4), arguments.jobs)
     calm = thrashing(arguments.jobs)
     if arguments.figure is not None:
         draw(times, calm, arguments.figure)

@@ -211,7 +211,7 @@ def test_twitters_traces_are_understood(write: Any) -> None:
     )
     assert ask(load, 0, 2) == [
         (0, kv.Get("a:b---")),
-        (2_000_000_000, kv.Cas("a-lo", None, "2.")),
+        (2_000_000_000, kv.Cas("a-long-key", None, "2.")),
         (2_333_333_333, kv.Put("k", "3.---")),
         (2_666_666_666, kv.Delete("k")),
     ]

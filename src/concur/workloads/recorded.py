@@ -56,6 +56,9 @@ from concur.workloads.base import ClientScript, Workload, one_line
 OPERATIONS_MAX = 1_000_000
 """Of one workload: some 200 MB of memory. A longer file is read in part, with `first`."""
 
+BYTES_MAX = 256 << 20
+"""Of values in one workload that are not numbers; `value_bytes` takes no memory."""
+
 LINE_BYTES_MAX = 8 << 20
 """No operation takes a longer line."""
 
@@ -266,6 +269,7 @@ class _Reader:
         self.start_ns = 0
         self.names: dict[Any, int] = {}
         self.strings: dict[str, str] = {}
+        self.bytes = 0
         self.second: tuple[int, int] = (-1, 0)  # of a Twitter trace, and where its rows begin
 
     def read(self, asked: Machine[Any, Any] | None) -> Recording:
@@ -374,6 +378,10 @@ class _Reader:
         key = row.get("key")
         if isinstance(key, str):
             key = self.strings.setdefault(key, key)
+        value = row.get("value")
+        self.bytes += len(value) if isinstance(value, str | bytes) else 0
+        if self.bytes > BYTES_MAX:
+            raise _Wrong(f"more than {BYTES_MAX} bytes of values, expected fewer, or value_bytes")
         size = -1
         if "value_bytes" in row:
             size = _whole("value_bytes", row["value_bytes"], VALUE_LENGTH_MAX)
@@ -543,7 +551,7 @@ def _of_twitter(cells: list[str]) -> dict[str, Any]:
     row = {
         "time_s": time,
         "f": f,
-        "key": key.ljust(size, "-")[:size],
+        "key": key.ljust(size, "-"),  # longer ones stay: cut, two keys could become one
         "client": client,
         "twitter": True,
     }

@@ -147,10 +147,14 @@ class Logged(Snapshots["Raft"], QuorumReads["Raft"]):
         """A fetched snapshot runs here. The log goes on from it only when it is durable: until then
         nothing is appended, so nothing is acknowledged that a crash would forget."""
         index, term = place(snapshot.mark)
-        if term > self.term:
-            self.step_down(term)
+        if term > self.term or self.role != FOLLOWER:
+            # A candidate too: what it lacks is no longer in a log that it could lead with.
+            self.step_down(max(term, self.term))
         self.committed = index
-        if not self.holds(index, term):
+        if self.holds(index, term):
+            # Committed, so a later leader of this term or another has it: it is not to be cut.
+            self.matched = max(self.matched, index)
+        else:
             self.installing = index
         self.configurations = self.configurations_after(snapshot)
         configuration = self.configurations[0][1]

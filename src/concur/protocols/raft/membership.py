@@ -308,7 +308,10 @@ class Changer(Reader):
                 self.refuse(source, m.number, "it leads, but has committed nothing yet")
         elif name not in now.voters or self.progress_of(name) is None:
             self.refuse(source, m.number, f"{m.to} has no vote")
-        elif self.unsettled or self.transfer is not None:
+        elif self.change is not None or now.old or not self.may_change_members():
+            # (A server that was wiped and is silent since does not keep the lead here.)
+            self.refuse(source, m.number, "members are changing")
+        elif self.transfer is not None:
             self.refuse(source, m.number, "other things are under way")
         else:
             self.transfer = Transfer(name, source, m.number)
