@@ -21,6 +21,9 @@ UNREACHABLE = {
         "UnreplicatedClient on NotLeader": "a single server leads for as long as it is up",
         "UnreplicatedClient on Overloaded": "it executes at once, so nothing waits",
     },
+    "viewstamped-replication": {
+        "Replica on SnapshotSaved": "it has no disk to save a snapshot on; on disk it is reached",
+    },
 }
 
 
