@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import hear_ctrl_c
+
 CONCUR = [sys.executable, "-m", "concur.cli"]
 
 
@@ -55,6 +57,7 @@ def test_ctrl_c_ends_a_comparison_at_once_and_leaves_nothing(jobs: str, tmp_path
          "--jobs", jobs, "--html", "report.html"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
+        preexec_fn=hear_ctrl_c,
     )  # fmt: skip
     try:
         with pytest.raises(subprocess.TimeoutExpired):

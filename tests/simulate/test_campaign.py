@@ -23,6 +23,7 @@ from concur.simulate.campaign import (
 )
 from concur.simulate.case import Case
 from tests.faults.solo import NEAR, Claims, Forgetful, Solo
+from tests.processes import hear_ctrl_c
 
 SMALL = {"clients": 2, "network": NEAR, "seconds": 3.0}
 ROOT = Path(__file__).parents[2]
@@ -118,6 +119,7 @@ def test_ctrl_c_ends_all_jobs_quietly() -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_ctrl_c,
     )
     assert process.stdout is not None
     try:

@@ -150,6 +150,8 @@ def replay(
     read_header(trace)
     given = None if protocol is None else find(protocol)()
     last: deque[bytes] = deque(maxlen=steps)
+    if diagram is not None and diagram.exists() and diagram.samefile(trace):
+        raise BadInput(f"--diagram {diagram}: that is the trace itself, expected another file")
     witness = None if diagram is None else _witness(diagram, begin, end, nodes, hide)
     done = run(
         trace,

@@ -64,6 +64,10 @@ state.py, the arrows in messages.py.
 
 * *State transfer cuts the log* (V1; J. Vanlightly, with a model in TLA+): state_transfer.py.
 * *Recovery forgets that a view was left* (V2; DISC17): recovery.py.
+* *A commit-number is believed without the log that it is about.* With state transfer, a replica
+  may learn in one view what was committed in a later one. Told in a DoViewChange (4.2 step 3), it
+  would have the wrong log executed, by a primary that was overtaken. Here, only the primary of a
+  view says what is committed in its log, and a new one begins with what it knows itself.
 * *Recovery during a view change.* Only replicas in a normal status answer, so a recovery waits
   until the view has begun, and the view change must do without the one that recovers. With three
   replicas both others are needed, if only for a moment.

@@ -158,6 +158,11 @@ class Replica(Recoverer):
 
     # --- before the change: newcomers ------------------------------------------------------------
 
+    @property
+    def change_number(self) -> int:
+        """Of the order that is being prepared; never used again, not even by a later memory."""
+        return (self.incarnation << 32) + self.changes
+
     def newcomers(self) -> tuple[str, ...]:
         change, members = self.change, self.configuration.members
         return () if change is None else tuple(m for m in change.members if m not in members)
@@ -172,7 +177,7 @@ class Replica(Recoverer):
         for newcomer in self.newcomers():
             if change.warm.get(newcomer, UNBORN) < self.reborn.get(newcomer, 0):
                 silent = silent.put(newcomer, silent.get(newcomer, 0) + 1)
-                self.send(newcomer, WarmUp(self.changes, change.goal))
+                self.send(newcomer, WarmUp(self.change_number, change.goal))
         lost = [newcomer for newcomer, times in silent.items() if times > SILENT_MAX]
         if lost:
             self.give_up_change(f"{', '.join(lost)} did not answer")
@@ -190,7 +195,7 @@ class Replica(Recoverer):
     @on(Warm)
     def count_warm(self, source: str, m: Warm) -> None:
         change = self.change
-        if change is None or not self.leads() or m.number != self.changes:
+        if change is None or not self.leads() or m.number != self.change_number:
             return
         self.note_rebirths(Map({source: m.born}))
         change = msgspec.structs.replace(change, silent=change.silent.discard(source))

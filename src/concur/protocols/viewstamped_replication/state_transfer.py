@@ -191,20 +191,25 @@ class StateTransfer(State):
                 self.send(self.primary, PrepareOk(self.epoch, self.view, self.op_number))
             self.append_early()
             self.heard = max(self.heard, m.op_number)
-            self.commit(m.commit_number)
+            self.believe(source, m.commit_number)
         elif self.status == VIEW_CHANGE and m.view == self.view:
             if normal:
                 self.follow(m.view)
                 self.goal = m.start
                 self.gather(m.after, m.entries)
                 self.complete_view()
-                if self.status == NORMAL:
-                    self.commit(m.commit_number)
+                self.believe(source, m.commit_number)
             elif source == self.best:
                 self.gather(m.after, m.entries)
                 self.complete_choice()
         elif self.status == RECOVERING and normal:
             self.take_recovered_log(m)
+
+    def believe(self, source: str, commit_number: int) -> None:
+        """What the primary of a view says of its own log is true of all logs of that view. Another
+        replica may have learned more, from a later view, and corrected its log."""
+        if self.status == NORMAL and source == self.primary:
+            self.commit(commit_number)
 
     def gathered(self) -> int:
         """Up to where the log of the view is here: executed, or in `arriving`."""

@@ -41,7 +41,6 @@ class ViewChange(Normal):
 
     ready: Set[str] = Set()  # who has left the views below this one
     candidates: Map[str, DoViewChange] = Map()
-    inherited: int = 0  # committed, as one of those said who were counted
     sent_after: int = 0  # what all of them have executed
 
     # --- what mutants break ----------------------------------------------------------------------
@@ -160,7 +159,6 @@ class ViewChange(Normal):
         if self.id in replicas and self.is_quorum(replicas):
             self.best, chosen = max(counted, key=lambda pair: self.rank(pair[1]))
             self.goal = chosen.op_number
-            self.inherited = max(c.commit_number for _, c in counted)
             self.sent_after = min(c.commit_number for _, c in counted)
             if self.best != self.id:
                 self.gather(chosen.commit_number, chosen.entries)
@@ -170,7 +168,12 @@ class ViewChange(Normal):
                 self.ask()
 
     def complete_choice(self) -> None:
-        """Begin the view, once the log that was chosen is here."""
+        """Begin the view, once the log that was chosen is here.
+
+        What others know to be committed, this primary does not execute on their word, as the paper
+        has it: they may have it from a view above this one, which has another log. It will be
+        acknowledged here, or else this view has nothing to say.
+        """
         if self.status != VIEW_CHANGE or not self.best or self.op_number < self.committed:
             return
         if self.best != self.id:
@@ -180,10 +183,6 @@ class ViewChange(Normal):
         self.last_normal_view, self.status, self.best = self.view, NORMAL, ""
         after = max(min(self.sent_after, self.op_number), self.log.base.index, self.installed)
         entries = self.entries_after(after, self.op_number)
-        epoch = self.epoch
-        self.commit(self.inherited)
-        if self.epoch != epoch:
-            return  # it ended with what was inherited
         self.broadcast(
             self.others,
             StartView(self.epoch, self.view, after, entries, self.op_number, self.committed),
@@ -205,9 +204,8 @@ class ViewChange(Normal):
             self.goal = m.op_number
             self.gather(m.after, m.entries)
             self.complete_view()
-            if self.status == NORMAL:
-                self.commit(m.commit_number)
-            else:
+            self.believe(source, m.commit_number)
+            if self.status != NORMAL:
                 self.ask()  # it began behind what is executed here
 
     def follow(self, view: int) -> None:
