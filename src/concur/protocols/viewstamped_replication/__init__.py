@@ -24,9 +24,9 @@ a view change may go through replicas that are down, at one timeout each.
 **What it costs.** A write: one round trip from the primary to a quorum, 2(N-1) messages for a
 batch, no sync, or one on each replica. A read (`reads="quorum"`): the same round trip, shared by
 all that came meanwhile; with `reads="log"` what a write costs. A view change: N(N-1) small messages
-to leave, N-1 with logs to the new primary, N-1 from it, two and a half round trips in all. A
-recovery: a round trip to all, and the transfer of the state. A change of members: one operation,
-and what newcomers lack, before it.
+to leave, N-1 with logs to the new primary, N-1 from it; it takes commands after one round trip, and
+one more if the log that it needs is not in a message. A recovery: a round trip to all, and the
+transfer of the state. A change of members: one operation, and what newcomers lack, before it.
 
 **Three protocols and a fourth**, as the paper has them:
 
@@ -100,10 +100,11 @@ DISC17: crash vectors. D. Ongaro's dissertation (2014), 6.4: reads by rounds.
 **Divergences.** Commit is answered (CommitOk): for reads, for lost acknowledgements, and so that a
 primary knows whether anybody listens. Backups ask for what they lack, so Prepare is not repeated.
 DoViewChange and StartView carry what is not known to be committed, as far as it fits in a message,
-and RecoveryResponse carries no log; the rest is asked for (5.3, 5.2). A replica keeps StartView for
-a view that has begun away from its log. A recovering replica is sent a snapshot in memory, not on
-disk. A primary without a quorum leaves its view. A change of members is warmed up by the primary,
-not by the operator. Replaced replicas do not shut down: they are spares, and may come back.
+and RecoveryResponse carries no log; the rest is asked for (5.3, 5.2). A new primary does not take
+over the commit-numbers of others. StartView is ignored where its view has begun already. Without a
+disk, checkpoints are kept in memory. A primary without a quorum leaves its view. A change of
+members is warmed up by the primary, not by the operator. Replaced replicas do not shut down: they
+are spares, and may come back.
 Witnesses (6.1) and batching at clients are not built; leases (6.3) neither.
 
 **Limits.** `queue_max` commands and as many reads wait at a primary, then Overloaded;
