@@ -53,7 +53,7 @@ bench: env-dev
 PROTOCOLS = multi-paxos raft viewstamped-replication viewstamped-replication-on-disk
 campaign: env-plots
 	@for protocol in $(PROTOCOLS); do \
-	  $(BIN)/concur simulate $$protocol --replicas 5 --seeds 0:1000 --jobs 2 --faults all \
+	  $(BIN)/concur simulate $$protocol --replicas 5 --seeds 0:1000 --jobs 2 --faults all --seconds 15 \
 	    --commands-min 1000 --param snapshot_every=100 || exit 1; \
 	done
 

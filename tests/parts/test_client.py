@@ -88,6 +88,21 @@ def test_a_hint_is_followed_at_once_but_not_round_and_round() -> None:
     assert 0 < followed <= 3
 
 
+def test_an_old_hint_at_a_replica_that_is_gone_keeps_nobody_from_being_asked() -> None:
+    """r1 is gone, and r2, a member no longer, goes on naming it."""
+    table = with_session()
+    op = table.ask(Put("x", 2))
+    seq = sent(table).command.seq
+    asked = []
+    for _ in range(3):
+        table.ring("c1", ("retry", op))
+        asked.append(target(table))
+        if asked[-1] == "r2":
+            answer(table, NotLeader("c1.s", seq, "r1"), "r2")
+            asked.append(target(table))
+    assert asked == ["r2", "r1", "r3", "r1"]
+
+
 def test_a_hint_from_a_replica_that_was_not_asked_last_is_ignored() -> None:
     table = with_session()
     table.ask(Put("x", 2))

@@ -86,7 +86,8 @@ class Overloaded(Message, frozen=True):
 class Operation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An `Invoke` that has not completed. `seq` is 0 while it waits for a session.
 
-    `silent` counts the attempts that got no answer at all, `hops` the redirections in a row.
+    `turn` is whom it asked last of its own accord, `to` where hints led from there. `silent` counts
+    the attempts that got no answer at all, `hops` the redirections in a row.
     """
 
     op: int
@@ -95,6 +96,7 @@ class Operation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     until_ns: int
     session: str = ""
     seq: int = 0
+    turn: str = ""
     to: str = ""
     attempts: int = 0
     silent: int = 0
@@ -180,6 +182,7 @@ class Client(Node[C]):
     ) -> None:
         """Transmit, and wait: longer once all replicas kept silent, never past the deadline."""
         to = to or self.leader or self.config.members[0]
+        turn = operation.turn if hops else to
         attempts = operation.attempts + 1
         session, seq = session or operation.session, seq or operation.seq
         if operation.read:
@@ -188,8 +191,8 @@ class Client(Node[C]):
             self.send(to, Request(Command(session, seq, operation.body), attempts > 1))
         self._replace(
             Operation(
-                operation.op, operation.body, operation.read, operation.until_ns, session, seq, to,
-                attempts, silent, hops,
+                operation.op, operation.body, operation.read, operation.until_ns, session, seq, turn,
+                to, attempts, silent, hops,
             )
         )  # fmt: skip
         wait = seconds(self.params.retry_s)
@@ -222,8 +225,9 @@ class Client(Node[C]):
             seen = f"no answer to {operation.attempts} requests"
             self._finish(operation, Indefinite(f"deadline passed: {seen}"))
             return
+        # Not the one behind `to`: an old hint would lead back to one that is gone, for ever.
         replicas = self.replicas
-        asked = replicas.index(operation.to) if operation.to in replicas else -1
+        asked = replicas.index(operation.turn) if operation.turn in replicas else -1
         other = replicas[(asked + 1) % len(replicas)]
         if self.leader == operation.to:
             self.leader = other
