@@ -131,14 +131,18 @@ STORIES = "tests/mutants/schedules"
   when a quorum has left, so that a single lost memory cannot recover into the view that it left.
 * `epochs.json`: r4 takes the place of r3. It lags, and waits for view 1 of epoch 1; r2 loses its
   memory, and fetches what is committed from r1, which is slow.
+* `v3.json`: r1, primary of view 0, is cut off with eight clients, whose commands nobody else has.
+  r2 and r3 commit a few commands of the other two in view 1. Then r2 is cut off, and r1 comes back:
+  r3 is to begin view 2 with its own log, which is shorter than r1's, and later.
 """
 PATIENT: dict[str, Any] = {"election_timeout_s": (0.15, 0.2)}
+EAGER: dict[str, Any] = {"retry_s": 0.05, **PATIENT}
+"""Clients that find the new primary while it leads."""
 
-WHOLE, QUICK = ViewstampedReplication(), ViewstampedReplication(**HASTY)
-DISK, STAGED = ViewstampedReplicationOnDisk(**HASTY), ViewstampedReplication(**PATIENT)
-
-
-UNBROKEN = tuple(range(10))
+WHOLE, STAGED = ViewstampedReplication(), ViewstampedReplication(**PATIENT)
+DISK = ViewstampedReplicationOnDisk(**HASTY)
+UNBROKEN = tuple(range(100))
+"""Seeds with which the unbroken protocol lives through the same stories."""
 
 
 def staged(
@@ -159,6 +163,6 @@ VR_MUTANTS: tuple[Mutant, ...] = (
     staged(V2(**PATIENT), 0, "v2"),
     Mutant(NoRecovery(), 3, SAFETY, 1, WHOLE),
     staged(EpochsForget(), 0, "epochs", WHOLE, 1),
-    Mutant(V3(**HASTY), 3, SAFETY, None, QUICK),
+    staged(V3(**EAGER), 0, "v3", ViewstampedReplication(**EAGER)),
     Mutant(SendsBeforeSync(**HASTY), 3, SAFETY, 0, DISK),
 )
