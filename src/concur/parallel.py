@@ -1,9 +1,12 @@
-"""Work in several processes, which leave Ctrl-C to the one that asked for it."""
+"""Work in several processes, which leave Ctrl-C to the one that asked for it, and end with it."""
 
+import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Generator, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -15,7 +18,8 @@ def in_processes(
     """`work` of each item, in the order of the items or as they come; -1 jobs is one for each core.
 
     The workers start while Ctrl-C is ignored, which they inherit, so that not even their start
-    prints a traceback. Closing the generator ends them.
+    prints a traceback. Closing the generator ends them; so does SIGTERM, and whatever else ends
+    this process.
     """
     if jobs == 1:
         yield from map(work, items)
@@ -32,9 +36,39 @@ def in_processes(
         if main:
             signal.signal(signal.SIGINT, handler)
     try:
-        yield from results
+        with unwinding():
+            yield from results
     finally:
         results.close()
+
+
+ENDING = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""Signals that end a process at once, unless it says otherwise."""
+
+
+@contextmanager
+def unwinding() -> Iterator[None]:
+    """Let a signal that would end this process raise SystemExit, so that what is open is closed.
+
+    Someone else's handler stays, and so does the will to ignore one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    mine = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in mine:
+        signal.signal(number, _leave)
+    try:
+        yield
+    finally:
+        for number in mine:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _leave(number: int, _: Any) -> None:
+    sys.exit(128 + number)  # the status that shells give to what a signal has ended
 
 
 def _deaf(work: Callable[[T], R], item: T) -> R:

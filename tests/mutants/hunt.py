@@ -4,6 +4,7 @@
     python -m tests.mutants.hunt mutant-p1 ...      some
     python -m tests.mutants.hunt --shrink ...       and the smallest schedule that still shows it
     python -m tests.mutants.hunt --known ...        only the seeds that are on record: no hunt
+    python -m tests.mutants.hunt --markdown         all of it, as docs/mutants.md
 
 Prints a table. `suite` is the first check of the conformance suite that fails; `seed` the first of
 the campaign that does, after so many runs. A mutant chooses its replicas and parameters. The faults
@@ -14,13 +15,15 @@ A file of this folder registers what a tuple called `..._MUTANTS` in it holds.
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from concur.simulate.shrink import Shrunk
 from concur.testing import killed_by
 from tests.mutants.base import RUNS_MAX, Catch, Mutant, caught_with, hunt, smallest
 
+ROOT = Path(__file__).parents[2]
 HEADING = ("mutant", "replicas", "faults", "suite", "seed", "runs", "breaks")
 
 
@@ -55,7 +58,41 @@ def row(mutant: Mutant, catch: Catch | None) -> tuple[str, ...]:
     return (mutant.name, str(mutant.replicas), mutant.faults, (*killers, "-")[0], *found)
 
 
-def table(rows: list[tuple[str, ...]]) -> str:
+PAGE = """# Mutants
+
+Each is a protocol of Concur with one thing broken that its safety rests on. A test suite says
+little until it has been seen to fail; this page says what made it fail. It is written by
+`python -m tests.mutants.hunt --markdown > docs/mutants.md`.
+
+A *hunt* runs seeds from 0 on until a run breaks what the mutant should break. An *ordinary*
+campaign has the faults of `concur simulate PROTOCOL --faults all`; a *directed* one has faults
+written by hand, in a file of `tests/mutants`, and the unbroken protocol runs the same without an
+alarm. Then the run is shrunk: what is left of the faults is shown. *Suite* is the first check of
+the conformance suite that fails without any campaign, if one does.
+"""
+
+
+def section(mutant: Mutant, cells: tuple[str, ...], shrunk: Shrunk | None) -> str:
+    """A mutant's part of the page."""
+    _, replicas, faults, suite, seed, runs, breaks = cells
+    campaign = "ordinary"
+    if mutant.directed:
+        campaign = f"directed, `{Path(faults).resolve().relative_to(ROOT)}`"
+    return f"""
+## {mutant.name}
+
+{" ".join((type(mutant.protocol).__doc__ or "").split())}
+
+* Made of `{mutant.unbroken!r}`, {replicas} replicas.
+* Campaign: {campaign}. Caught with seed {seed}, in run {runs}: {breaks}.
+* Suite: {suite}.
+
+```
+{shrunk or "no run showed it"}
+```"""
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -65,10 +102,14 @@ def table(rows: list[tuple[str, ...]]) -> str:
 
 def main(words: Iterable[str]) -> int:
     words = list(words)
-    known, shrinks = "--known" in words, "--shrink" in words
+    known, markdown = "--known" in words, "--markdown" in words
+    shrinks = markdown or "--shrink" in words
     names = [word for word in words if not word.startswith("--")]
     chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
-    rows, missed = [HEADING], 0
+    rows: list[tuple[str, ...]] = [HEADING]
+    missed = 0
+    if markdown:
+        print(PAGE.rstrip(), flush=True)
     for mutant in chosen:
         catch = caught(mutant, known=known)
         missed += catch is None
@@ -77,9 +118,13 @@ def main(words: Iterable[str]) -> int:
         if catch is not None:
             told = f"seed {catch.seed}, {catch.seconds:.0f} s: {catch.reason[:200]}"
         print(f"{mutant.name}: {told}", file=sys.stderr, flush=True)
-        if shrinks and catch is not None:
-            print(smallest(mutant, catch), flush=True)
-    print(table(rows))
+        shrunk = smallest(mutant, catch) if shrinks and catch is not None else None
+        if markdown:
+            print(section(mutant, rows[-1], shrunk), flush=True)
+        elif shrunk:
+            print(shrunk, flush=True)
+    if not markdown:
+        print(table(rows))
     return 1 if missed else 0
 
 

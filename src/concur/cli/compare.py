@@ -18,6 +18,7 @@ from concur.cli.options import (
     Seed,
     Seeds,
     Settings,
+    Spares,
     Workload,
     seeds_of,
     with_settings,
@@ -53,6 +54,7 @@ def compare(
     faults: Faults = "none",
     replicas: Replicas = 5,
     clients: Clients = 50,
+    spares: Spares = None,
     seconds: Annotated[
         float | None,
         typer.Option(
@@ -120,6 +122,7 @@ def compare(
         seconds=seconds,
         warmup_s=warmup,
         machine=machine,
+        spares=spares,
         seeds=seeds_of(seed, seeds),
         check_s_max=check_s_max,
     )

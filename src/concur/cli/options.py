@@ -39,7 +39,8 @@ Faults = Annotated[
     str,
     typer.Option(
         help="none, all (a random schedule from the seed), kind=count,... such as "
-        "leader-crash,partition=2, or a .json schedule.",
+        "leader-crash,partition=2, or a .json schedule. A kind that the protocol cannot have is "
+        "refused, or left out of a comparison, which says so.",
         rich_help_panel=WORLD,
         metavar="FAULTS",
     ),
@@ -48,8 +49,8 @@ Replicas = Annotated[int, typer.Option(help="How many replicas.", rich_help_pane
 Spares = Annotated[
     int | None,
     typer.Option(
-        help="Replicas beside those, which may become members. Default: 2 if members are to "
-        "change.",
+        help="Replicas beside those, which may become members, of protocols that can change theirs. "
+        "Default: 2 if members are to change.",
         rich_help_panel=WORLD,
         show_default=False,
     ),
@@ -86,7 +87,9 @@ Settings = Annotated[
     list[str] | None,
     typer.Option(
         "--param", "--set", "-p",
-        help="A parameter of the protocol, as in batch_max=16; may be given again.",
+        help="A parameter of the protocol, as in batch_max=16; may be given again. In a comparison "
+        "it is for every protocol that has it; PROTOCOL.NAME=VALUE, as in raft.batch_max=16, is "
+        "for one.",
         rich_help_panel=WORLD,
         metavar="NAME=VALUE",
     ),

@@ -152,7 +152,7 @@ def _check(case: "Case") -> None:
     """Refuse what cannot be before anything runs or is written."""
     from concur.errors import between, whole
     from concur.score.setting import find_network
-    from concur.score.story import story
+    from concur.score.story import impossible, story
 
     find_network(case.network)
     whole("clients", case.clients, 1, 100_000)
@@ -164,7 +164,17 @@ def _check(case: "Case") -> None:
         replicas=case.replicas,
         clients=case.clients,
         seconds=case.seconds,
+        spares=case.spares,
     )
+    wrong = impossible(
+        case.faults,
+        case.protocol,
+        replicas=case.replicas,
+        clients=case.clients,
+        spares=case.spares,
+    )
+    for kind, why in wrong.items():
+        raise BadInput(f"faults {case.faults!r}: {case.protocol.label} cannot have {kind}: {why}")
 
 
 def _record(case: "Case", trace: Path) -> None:

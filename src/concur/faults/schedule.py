@@ -197,6 +197,17 @@ def parse(spec: str) -> dict[str, int]:
 _EXPECTED = "none, all, a .json file or kind[=count],..."
 
 
+def obstacles(spec: "str | Schedule", cast: Cast) -> dict[str, str]:
+    """The kinds that `spec` asks for by name and this cast cannot have, each with the reason.
+
+    `all` asks for what there can be, and a schedule for its faults; neither names a kind.
+    """
+    text = spec.strip() if isinstance(spec, str) else "none"
+    if text in ("none", "all") or text.startswith("@") or text.endswith(".json"):
+        return {}
+    return {name: why for name in parse(text) if (why := KINDS[name].obstacle(cast))}
+
+
 def read_schedule(path: str | os.PathLike[str]) -> Schedule:
     """Read a schedule file, as `Schedule.to_json` writes it. Raises BadInput."""
     try:

@@ -401,7 +401,7 @@ def _conditions(found: Comparison) -> str:
         if summary
     )
     left_out = "".join(
-        f'<p class="note">Not inflicted on anyone: {escape(line)}.</p>' for line in found.left_out
+        f'<p class="note">Not inflicted: {escape(line)}.</p>' for line in found.left_out
     )
     return (
         '<section aria-label="Conditions"><h2>Conditions</h2>'

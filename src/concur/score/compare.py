@@ -23,7 +23,7 @@ from concur.parallel import in_processes
 from concur.score.metrics import METRICS
 from concur.score.run import Run, Task, run
 from concur.score.setting import CLIENTS, REPLICAS, Setting, cores, seeds_of, setting
-from concur.score.story import Shown, fitted, shown, story
+from concur.score.story import Shown, fitted, shown, story, withheld
 from concur.simulate.networks import Network
 from concur.workloads import Workload
 
@@ -112,6 +112,7 @@ class Comparison(msgspec.Struct, frozen=True):
             "faults": self.faults,
             "faults_left_out": list(self.left_out),
             "replicas": given.replicas,
+            "spares": given.spares,
             "clients": given.clients,
             "seconds": given.seconds,
             "warmup_s": given.warmup_s,
@@ -141,6 +142,7 @@ class Plan(msgspec.Struct, frozen=True):
     faults: str
     seeds: tuple[int, ...]
     schedules: tuple[Schedule, ...]
+    left_out: tuple[str, ...]
 
     @property
     def runs(self) -> int:
@@ -151,7 +153,13 @@ class Plan(msgspec.Struct, frozen=True):
         given = self.setting
         for seed, told in zip(self.seeds, self.schedules, strict=True):
             for index, protocol in enumerate(self.protocols):
-                mine = fitted(told, protocol, replicas=given.replicas, clients=given.clients)
+                mine = fitted(
+                    told,
+                    protocol,
+                    replicas=given.replicas,
+                    clients=given.clients,
+                    spares=given.spares,
+                )
                 yield Task(index, protocol, seed, mine, given)
 
 
@@ -167,15 +175,17 @@ def compare(
     warmup_s: float | None = None,
     seeds: "int | Sequence[int]" = 0,
     machine: "str | Machine[Any, Any] | None" = None,
+    spares: int | None = None,
     jobs: int | None = None,
     check_s_max: float = 60.0,
     progress: Progress | None = None,
 ) -> Comparison:
     """Run each protocol once for each seed, check every history, and put the figures side by side.
 
-    Protocols are names, classes or instances; None means all that run a log. `jobs` is how many
-    processes run at once, by default as many as there are cores. Raises BadInput before anything
-    runs, and `Stopped`, with what there is so far, on Ctrl-C.
+    Protocols are names, classes or instances; None means all that run a log. `spares` are replicas
+    beside those of protocols that can change their members; None: two if members are to change.
+    `jobs` is how many processes run at once, by default as many as there are cores. Raises BadInput
+    before anything runs, and `Stopped`, with what there is so far, on Ctrl-C.
     """
     plan = prepare(
         protocols,
@@ -188,6 +198,7 @@ def compare(
         warmup_s=warmup_s,
         seeds=seeds,
         machine=machine,
+        spares=spares,
         check_s_max=check_s_max,
     )
     return execute(plan, jobs=jobs, progress=progress)
@@ -202,9 +213,14 @@ def prepare(
 ) -> Plan:
     """Check everything that `compare` is asked for, and run nothing. Raises BadInput."""
     where = setting(**given)
-    wanted, skipped = _chosen(protocols)
+    wanted, skipped = _chosen(protocols, where.replicas)
     for protocol in wanted:
         protocol.validate(where.replicas)
+    if where.spares and not any(protocol.tags.membership for protocol in wanted):
+        names = ", ".join(dict.fromkeys(protocol.label for protocol in wanted))
+        raise BadInput(
+            f"spares: {where.spares}, expected 0 or a protocol whose members can change, not {names}"
+        )
     numbers = seeds_of(seeds)
     schedules = tuple(
         story(
@@ -214,11 +230,21 @@ def prepare(
             replicas=where.replicas,
             clients=where.clients,
             seconds=where.seconds,
+            spares=where.spares,
         )
         for seed in numbers
     )
+    left_out = withheld(
+        faults,
+        wanted,
+        replicas=where.replicas,
+        clients=where.clients,
+        spares=where.spares,
+    )
     named = faults if isinstance(faults, str) else "written by hand"
-    return Plan(tuple(wanted), _labels(wanted), skipped, where, named, numbers, schedules)
+    return Plan(
+        tuple(wanted), _labels(wanted), skipped, where, named, numbers, schedules, left_out
+    )
 
 
 def execute(plan: Plan, *, jobs: int | None = None, progress: Progress | None = None) -> Comparison:
@@ -261,7 +287,7 @@ def _collected(plan: Plan, done: list[Run]) -> Comparison:
         stories={
             seed: tuple(shown(told)) for seed, told in zip(plan.seeds, plan.schedules, strict=True)
         },
-        left_out=plan.schedules[0].left_out,
+        left_out=plan.left_out,
         complete=complete,
     )
 
@@ -319,9 +345,12 @@ def _figures(
 
 
 def _chosen(
-    protocols: "Sequence[str | Protocol | type[Protocol]] | None",
+    protocols: "Sequence[str | Protocol | type[Protocol]] | None", replicas: int
 ) -> tuple[list[Protocol], dict[str, str]]:
-    """Instances of what was asked for, and what is skipped with the reason."""
+    """Instances of what was asked for, and what is skipped with the reason.
+
+    What somebody has set in a protocol is checked even if it is skipped. Raises BadInput.
+    """
     from concur.protocols import all_protocols
     from concur.protocols import protocol as find
 
@@ -330,6 +359,9 @@ def _chosen(
     for one in asked:
         kind = find(one) if isinstance(one, str) else one
         found.append(kind() if isinstance(kind, type) else kind)
+    for one in found:
+        if one != type(one)():
+            one.validate(replicas)
     skipped = {p.label: NO_LOG for p in found if not p.tags.log}
     wanted = [p for p in found if p.tags.log]
     if not wanted:

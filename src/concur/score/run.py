@@ -68,6 +68,7 @@ def run(task: Task) -> Run:
         task.protocol,
         replicas=given.replicas,
         clients=given.clients,
+        spares=given.spares if task.protocol.tags.membership else None,
         network=given.network,
         machine=given.machine,
         seed=task.seed,

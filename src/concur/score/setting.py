@@ -34,6 +34,8 @@ class Setting(msgspec.Struct, frozen=True):
     seconds: float
     warmup_s: float
     check_s_max: float
+    spares: int | None = None
+    """Replicas beside those, where members can change. None: some if they are to."""
 
 
 def setting(
@@ -46,6 +48,7 @@ def setting(
     seconds: float | None = None,
     warmup_s: float | None = None,
     check_s_max: float = 60.0,
+    spares: int | None = None,
 ) -> Setting:
     """Look everything up. Raises BadInput, in one line, for whatever cannot be.
 
@@ -56,6 +59,8 @@ def setting(
     load, state = load_and_machine(workload, machine)
     whole("replicas", replicas, 1, 1000)
     whole("clients", clients, 1, CLIENTS_MAX)
+    if spares is not None:
+        whole("spares", spares, 0, 1000)
     if seconds is None:
         seconds = default_seconds(where)
     between("seconds", seconds, 0.1, SECONDS_MAX)
@@ -64,7 +69,7 @@ def setting(
     between("warmup", warmup_s, 0.0, seconds)
     if warmup_s == seconds:
         raise BadInput(f"warmup: {warmup_s:g}, expected less than the {seconds:g} s of the run")
-    return Setting(where, load, state, replicas, clients, seconds, warmup_s, check_s_max)
+    return Setting(where, load, state, replicas, clients, seconds, warmup_s, check_s_max, spares)
 
 
 def find_network(name: "str | Network") -> Network:

@@ -13,7 +13,8 @@ import msgspec
 from concur.base import Protocol, Tags
 from concur.faults.base import Fault
 from concur.faults.catalogue import Partition, without_hosts
-from concur.faults.schedule import Schedule, schedule, spares_for
+from concur.faults.kinds import Cast
+from concur.faults.schedule import SPARES, Schedule, cast_of, obstacles, schedule, spares_for
 from concur.node import Config
 
 
@@ -38,16 +39,115 @@ def story(
     replicas: int,
     clients: int,
     seconds: float,
+    spares: int | None = None,
 ) -> Schedule:
     """The schedule that all of `protocols` go through. Raises BadInput.
 
-    Only what every protocol that survives crashes can have is drawn.
+    Only what every protocol that survives crashes can have is drawn (see `withheld`). Spares of
+    some protocols only are hit by nothing.
     """
-    able = [p for p in protocols if p.tags.crash_tolerant] or list(protocols)
-    weakest = min(able, key=lambda p: p.crash_tolerance(replicas))
+    able = _able(protocols)
     tags = _common(able)
-    scene = _Scene(weakest, replicas, clients, spares_for(faults, tags))
+    scene = _scene(able, tags, faults, replicas, clients, spares)
     return schedule(faults, seed=seed, world=scene, seconds=seconds, tags=tags)
+
+
+def _able(protocols: Sequence[Protocol]) -> list[Protocol]:
+    return [p for p in protocols if p.tags.crash_tolerant] or list(protocols)
+
+
+def _scene(
+    able: list[Protocol],
+    tags: Tags,
+    faults: "str | Schedule",
+    replicas: int,
+    clients: int,
+    spares: int | None,
+) -> _Scene:
+    weakest = min(able, key=lambda p: p.crash_tolerance(replicas))
+    return _Scene(weakest, replicas, clients, _spares(faults, tags, spares))
+
+
+def _spares(faults: "str | Schedule", tags: Tags, given: int | None) -> int:
+    """How many spares there are where `given` were asked for: only members that change have any."""
+    if given is None:
+        return spares_for(faults, tags)
+    return given if tags.membership else 0
+
+
+# --- what cannot be inflicted ---------------------------------------------------------------------
+
+
+def impossible(
+    faults: "str | Schedule",
+    protocol: Protocol,
+    *,
+    replicas: int,
+    clients: int,
+    spares: int | None = None,
+) -> dict[str, str]:
+    """The kinds of fault asked for by name that a protocol cannot have, each with the reason."""
+    tags = protocol.tags
+    found = obstacles(faults, _cast(protocol, replicas, clients, _spares(faults, tags, spares)))
+    with_spares = obstacles(faults, _cast(protocol, replicas, clients, SPARES)) if found else {}
+    return {
+        name: why if name in with_spares else f"{why}, expected --spares of 1 or more"
+        for name, why in found.items()
+    }
+
+
+def _cast(protocol: Protocol, replicas: int, clients: int, spares: int) -> Cast:
+    """Who is there in a world of this protocol, as far as obstacles go."""
+    config = Config.of(protocol.roles(), replicas, clients, spares)
+    return Cast(
+        members=config.members,
+        spares=tuple(id for id in config.universe if id not in config.members),
+        others=(),
+        clients=config.role("client"),
+        tolerance=protocol.crash_tolerance(len(config.members)),
+        tags=protocol.tags,
+    )
+
+
+def withheld(
+    faults: "str | Schedule",
+    protocols: Sequence[Protocol],
+    *,
+    replicas: int,
+    clients: int,
+    spares: int | None = None,
+) -> tuple[str, ...]:
+    """What is asked for by name and not inflicted: on whom not, and why. A line for each.
+
+    What one protocol that survives crashes cannot have, none of them gets. A baseline, which is no
+    competitor, is alone in being spared.
+    """
+    able = _able(protocols)
+    tags = _common(able)
+    scene = _scene(able, tags, faults, replicas, clients, spares)
+    shared = obstacles(faults, cast_of(scene, tags))
+    lines = []
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for protocol in protocols:
+        own = impossible(faults, protocol, replicas=replicas, clients=clients, spares=spares)
+        for kind, why in own.items():
+            if kind not in shared or protocol in able:
+                names = reasons.setdefault((kind, why), [])
+                names += [protocol.label] if protocol.label not in names else []
+    for kind, why in shared.items():
+        if not any(known == kind for known, _ in reasons):
+            lines.append(f"{kind} on any: {why}")
+    for (kind, why), names in reasons.items():
+        whom = f"any, because of {_and(names)}" if kind in shared else _and(names)
+        lines.append(f"{kind} on {whom}: {why}")
+    return tuple(lines)
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+# --- the same story for each ----------------------------------------------------------------------
 
 
 def _common(protocols: Sequence[Protocol]) -> Tags:
@@ -66,11 +166,14 @@ def _common(protocols: Sequence[Protocol]) -> Tags:
     )
 
 
-def fitted(told: Schedule, protocol: Protocol, *, replicas: int, clients: int) -> Schedule:
+def fitted(
+    told: Schedule, protocol: Protocol, *, replicas: int, clients: int, spares: int | None = None
+) -> Schedule:
     """The same story for the hosts that a protocol has."""
-    spares = spares_for(told, protocol.tags)
-    told_of = _Scene(protocol, replicas, clients, spares_for(told, Tags(membership=True)))
-    gone = set(told_of.all_hosts()) - hosts(protocol, replicas, clients, spares)
+    everyone = _spares(told, Tags(membership=True), spares)
+    told_of = _Scene(protocol, replicas, clients, everyone)
+    own = _spares(told, protocol.tags, spares)
+    gone = set(told_of.all_hosts()) - hosts(protocol, replicas, clients, own)
     if not gone:
         return told
     kept = [found for fault in told.faults if (found := without_hosts(fault, gone)) is not None]

@@ -12,6 +12,7 @@ from concur.protocols.raft.messages import (
     AppendEntries,
     Configuration,
     Entry,
+    Rejoin,
     RequestVote,
     TimeoutNow,
 )
@@ -384,6 +385,36 @@ def test_d_3_10_no_commands_are_taken_meanwhile_and_none_is_lost() -> None:
     table.run(3)
     assert table.result(op) is None
     assert table.read() == "waits"
+
+
+def test_d_3_10_a_wiped_server_that_is_silent_does_not_keep_the_lead_where_it_is() -> None:
+    """r3 said that it has a new memory, and nothing since: it is not exchanged, for it does not
+    catch up. Commands go on, and so does the lead."""
+    table = cluster(3)
+    table.wipe("r3")
+    table.deliver(Rejoin)
+    away = apart("r3")
+    table.run(0.5, cut=away)
+    assert state(table, "r1").unsettled, "r3#2 has not caught up"
+    assert voters(table, "r1") == ("r1", "r2", "r3")
+    op = table.ask(Put("x", "goes on"))
+    table.run(0.2, cut=away)
+    assert table.result(op) is None
+    op = order(table, lead="r2")
+    table.run(0.5, cut=away)
+    assert leader(table) == "r2"
+    assert obeyed(table, op)
+
+
+def test_d_3_10_while_members_change_the_lead_stays() -> None:
+    table = cluster(3, spares=1)
+    table.put("o1", "r1", ChangeMembers(7, ("r1", "r2", "r4"), ()))
+    table.deliver(ChangeMembers)
+    assert state(table, "r1").change is not None
+    assert not state(table, "r1").configuration.old
+    table.put("o2", "r1", TransferLeadership(8, "r2"))
+    table.deliver(TransferLeadership)
+    assert [m.why for _, _, m in table.take(Refused)] == ["members are changing"]
 
 
 def test_d_3_10_who_does_not_take_over_is_given_up() -> None:

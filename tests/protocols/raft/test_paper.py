@@ -12,10 +12,11 @@ from concur.effects import Definite
 from concur.errors import BadInput
 from concur.logs import Log
 from concur.machines.kv import Append, Get, Put
-from concur.messages import Command
+from concur.messages import Command, size
 from concur.parts.client import NotLeader, Overloaded, Read, Reply, Request
 from concur.parts.transfer import FetchSnapshot, SnapshotChunk
 from concur.protocols.raft import Raft
+from concur.protocols.raft.following import EARLY_BYTES_MAX, EARLY_MAX
 from concur.protocols.raft.messages import (
     Appended,
     AppendEntries,
@@ -478,6 +479,29 @@ def test_what_came_early_is_forgotten_with_its_term() -> None:
     assert terms_of(table, "r2") == [1, 2]
 
 
+def test_what_comes_early_is_bounded_in_messages_and_in_bytes() -> None:
+    """What has no room is refused, so that it comes again; and room that was taken is given back."""
+    table = Table(Raft(), 3)
+    append(table, "r1", "r2", 1, (0, 0), 1)
+    table.take()
+    large = Entry(1, (Command("elsewhere", 1, b"x" * (EARLY_BYTES_MAX // 4)),))
+    node = state(table, "r2")
+    for at in range(2, 10):
+        for _ in range(2):  # doubled by the network: held once
+            table.put("r1", "r2", AppendEntries(1, at, 1, (large,), 0, 0))
+        table.deliver(AppendEntries)
+    assert list(node.early) == [2, 3, 4]
+    assert node.early_bytes == 3 * size(AppendEntries(1, 9, 1, (large,), 0, 0))
+    assert {m.success for _, _, m in table.take(Appended)} == {False}
+    append(table, "r1", "r2", 1, (1, 1), 1)
+    assert (node.log.last_index, node.early_bytes) == (5, 0)
+    for at in range(EARLY_MAX + 10):
+        append(table, "r1", "r2", 1, (at + 6, 1), 1)
+    assert len(node.early) == EARLY_MAX
+    append(table, "r3", "r2", 2, (1, 1), 2)
+    assert (len(node.early), node.early_bytes) == (0, 0)
+
+
 def test_lost_entries_are_sent_again_after_two_heartbeats() -> None:
     table = cluster()
     op = table.ask(Put("x", 2))
@@ -612,6 +636,76 @@ def test_7_a_snapshot_of_what_the_log_holds_leaves_the_log_in_place() -> None:
     table.write("more")
     table.run(0.3)
     assert node.executed == state(table, "r1").executed
+
+
+def test_7_a_snapshot_of_what_the_log_holds_says_that_it_is_the_leaders() -> None:
+    """Before the snapshot is durable, too: the entries are, and what is committed is in the log of
+    whoever leads, so it is acknowledged at once."""
+    table = lagging()
+    table.restart("r3")
+    base = state(table, "r1").log.base
+    give_log(table, "r3", *(1,) * (base.index + 2), term=1)
+    table.put("r1", "r3", InstallSnapshot(1, base.index))
+    table.deliver(InstallSnapshot)
+    node = state(table, "r3")
+    assert node.matched == 0
+    table.deliver(FetchSnapshot)
+    table.deliver(SnapshotChunk)
+    assert [n for n, _ in table.unsaved if n == "r3"], "it is not durable yet"
+    assert not node.installing
+    assert node.matched == node.committed == base.index
+    table.wires.clear()
+    append(table, "r1", "r3", 1, (base.index, 1), commit=base.index)
+    assert [m.index for _, _, m in table.take(Appended)] == [base.index]
+
+
+@pytest.mark.parametrize("pre_vote", [True, False], ids=["pre-candidate", "candidate"])
+def test_7_a_candidate_that_installs_a_snapshot_follows(pre_vote: bool) -> None:
+    """What it has just executed is not in its log, so with that it must not lead; and not before
+    the snapshot is durable. Its term and its vote stay."""
+    table = cluster(snapshot_every=10, lag_max=0, batch_max=1, pre_vote=pre_vote)
+    for number in range(25):
+        table.ask(Put(f"k{number}", number))
+        table.settle(cut=apart("r3"))
+    table.auto_save = False
+    table.put("r1", "r3", InstallSnapshot(1, state(table, "r1").log.base.index))
+    table.deliver(InstallSnapshot)
+    table.deliver(FetchSnapshot)
+    table.time_ns += 2_000_000_000
+    table.ring("r3", "election")
+    node = state(table, "r3")
+    term, voted_for = node.term, node.voted_for
+    assert (node.role, term) == (("pre-candidate", 1) if pre_vote else ("candidate", 2))
+    table.deliver(SnapshotChunk)
+    assert node.installing
+    assert (node.role, node.votes) == ("follower", ())
+    assert (node.term, node.voted_for) == (term, voted_for)
+    if pre_vote:
+        table.put("r2", "r3", PreVote(term, term + 1, True, "r2"))
+    else:
+        table.put("r2", "r3", Vote(term, "r3", True, "r2"))
+    table.take(source="r3")
+    table.deliver(to="r3")
+    table.ring("r3", "election")
+    assert (node.role, node.term) == ("follower", term)
+    assert not table.find((Vote, RequestVote, RequestPreVote), source="r3")
+    table.auto_save = True
+    table.save()
+    assert not node.installing
+    table.ring("r3", "election")
+    assert node.role == ("pre-candidate" if pre_vote else "candidate"), "now it may try again"
+    assert node.log.base.index == node.committed == node.log.last_index
+
+
+def test_7_a_snapshot_of_a_later_term_brings_the_term() -> None:
+    """An entry of term 3 is in a log whose term is at least 3."""
+    table = lagging()
+    ((_, effect),) = [u for u in table.unsaved if u[0] == "r3"]
+    table.restart("r3")
+    snapshot = msgspec.structs.replace(effect.snapshot, mark=(effect.snapshot.mark[0], "3"))
+    node = state(table, "r3")
+    node.take_over(snapshot)
+    assert (node.term, node.role, node.voted_for) == (3, "follower", "")
 
 
 def test_7_the_log_is_cut_at_snapshots_but_for_a_tail() -> None:

@@ -219,12 +219,40 @@ def test_a_wiped_spare_has_nothing_to_recover() -> None:
     table.wipe("r4")
     table.deliver(Rejoin)
     assert not table.find(NotNeeded), "not before a majority has confirmed that r1 still leads"
-    table.settle()
+    table.run(0.2)
     assert table.saw("recovered", "r4")
     op = order(table, "r1", "r2", "r4")
     table.run(3)
     assert obeyed(table, op)
     assert voters(table, "r1") == ("r1", "r2", "r4#2")
+
+
+def test_a_server_that_asks_again_and_again_sets_off_no_heartbeats() -> None:
+    table = cluster(3, spares=2)
+    before = state(table, "r1").round
+    for _ in range(20):
+        for spare in ("r4", "r5", "x9"):
+            table.put(spare, "r1", Rejoin(f"{spare}#2"))
+    table.deliver(Rejoin)
+    assert not table.wires
+    assert state(table, "r1").round == before
+    assert state(table, "r1").asked == (("r4", "r4#2", before + 1), ("r5", "r5#2", before + 1))
+    table.ring("r1", "heartbeat")
+    table.deliver(AppendEntries)
+    table.deliver(Appended, source="r2")
+    assert [to for _, to, _ in table.take(NotNeeded)] == ["r4", "r5"]
+
+
+def test_asking_again_does_not_put_off_the_answer() -> None:
+    """A round that takes longer than it takes until r4 asks again is a round all the same."""
+    table = cluster(3, spares=1)
+    for _ in range(3):
+        table.put("r4", "r1", Rejoin("r4#2"))
+        table.deliver(Rejoin)
+        table.ring("r1", "heartbeat")
+    table.deliver(AppendEntries, to="r2")
+    table.deliver(Appended)
+    assert table.take(NotNeeded) == [("r1", "r4", NotNeeded("r4#2"))]
 
 
 def test_a_server_that_is_wiped_while_members_change_is_exchanged_afterwards() -> None:

@@ -8,6 +8,9 @@ often overtakes another. So a follower keeps what comes early for a moment; and 
 to where it agrees, so that one answer is as good as all those before it.
 """
 
+import msgspec
+
+from concur.messages import size
 from concur.node import invariant, on, seconds
 from concur.protocols.raft.election import Elector
 from concur.protocols.raft.log import EMPTY_MAX
@@ -17,11 +20,22 @@ from concur.values import Map
 EARLY_MAX = 256
 """Messages that a follower keeps because they overtook others."""
 
+EARLY_BYTES_MAX = 1 << 24
+"""Bytes of them together: what has no room is refused, and comes again."""
+
+
+class Early(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A message that came too early, and the bytes that it takes."""
+
+    message: AppendEntries
+    size: int
+
 
 class Follower(Elector):
     """A follower's side of AppendEntries."""
 
-    early: Map[int, AppendEntries] = Map()  # by the index that they follow
+    early: Map[int, Early] = Map()  # by the index that they follow
+    early_bytes: int = 0
     streaming: bool = False  # entries of this leader have been appended
 
     # --- what mutants break ----------------------------------------------------------------------
@@ -52,8 +66,7 @@ class Follower(Elector):
         before = m.prev_index
         if before > self.matched:
             last = self.log.last_index
-            if before > last and m.entries and self.streaming and len(self.early) < EARLY_MAX:
-                self.early = self.early.put(before, m)
+            if before > last and m.entries and self.streaming and self.keep_early(m):
                 return
             if before > last or self.term_at(before) != m.prev_term:
                 index = self.last_not_above(before, m.prev_term)
@@ -99,14 +112,32 @@ class Follower(Elector):
         kept = next((at for at, e in enumerate(entries) if at >= room and e.commands), None)
         return entries[:kept][: max(room + EMPTY_MAX, 0)]
 
+    def keep_early(self, m: AppendEntries) -> bool:
+        """Keep it until what it overtook has come, if there is room; one for each place is enough.
+
+        The limits are those of memory, so they count what came, not what a leader would send.
+        """
+        if m.prev_index in self.early:
+            return True
+        early = Early(m, size(m))
+        held = self.early_bytes + early.size
+        if len(self.early) >= EARLY_MAX or held > EARLY_BYTES_MAX:
+            return False
+        self.early, self.early_bytes = self.early.put(m.prev_index, early), held
+        return True
+
     def take_early(self) -> None:
-        while (m := self.early.get(self.matched)) is not None:
-            self.early = self.early.remove(m.prev_index)
-            self.take(m)
-        self.early = self.early.without([i for i in self.early if i < self.matched])
+        while (early := self.early.get(self.matched)) is not None:
+            self.drop_early((self.matched,))
+            self.take(early.message)
+        self.drop_early(tuple(index for index in self.early if index < self.matched))
+
+    def drop_early(self, places: tuple[int, ...]) -> None:
+        self.early_bytes -= sum([self.early[index].size for index in places])
+        self.early = self.early.without(places)
 
     def forget_early(self) -> None:
-        self.early, self.streaming = Map(), False
+        self.early, self.early_bytes, self.streaming = Map(), 0, False
 
     @on(InstallSnapshot, paper="7")
     def be_offered(self, source: str, m: InstallSnapshot) -> None:
@@ -123,5 +154,5 @@ class Follower(Elector):
             self.send(self.leader, Appended(self.term, True, self.matched, 0, 0, 0, self.name))
 
     @invariant
-    def what_comes_early_stays_under_its_limit(self) -> bool:
-        return len(self.early) <= EARLY_MAX
+    def what_comes_early_stays_under_its_limits(self) -> bool:
+        return len(self.early) <= EARLY_MAX and 0 <= self.early_bytes <= EARLY_BYTES_MAX
