@@ -2,6 +2,7 @@
 
 import pytest
 
+from concur.effects import SaveSnapshot
 from concur.machines.kv import Put
 from concur.parts.client import Request
 from concur.protocols.viewstamped_replication import (
@@ -84,6 +85,34 @@ def test_a_replica_comes_back_with_everything(on: str) -> None:
     table.run(3)
     table.crash("r1")
     assert table.read() == "after"
+
+
+def test_a_snapshot_overtakes_one_that_a_slow_disk_is_still_writing() -> None:
+    table = group(on="disk", snapshot_every=10, lag_max=0, batch_max=1)
+    table.auto_save = False
+    slow: list[tuple[str, SaveSnapshot]] = []
+
+    def write(often: int) -> None:
+        for number in range(often):
+            table.write(number)
+            slow.extend([saving for saving in table.unsaved if saving[0] == "r3"])
+            table.unsaved = [saving for saving in table.unsaved if saving[0] != "r3"]
+            table.save()
+
+    write(25)
+    table.wipe("r3")
+    slow.clear()
+    table.run(3)
+    write(25)
+    table.run(3)
+    slow.extend([saving for saving in table.unsaved if saving[0] == "r3"])
+    assert len(slow) > 1
+    table.unsaved = slow
+    table.save()
+    table.auto_save = True
+    table.run(3)
+    assert recovered(table, "r3")
+    assert state(table, "r3").log.last_index == state(table, "r1").log.last_index
 
 
 @BOTH

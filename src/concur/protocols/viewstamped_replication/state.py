@@ -150,7 +150,8 @@ class State(Snapshots["ViewstampedReplication"], QuorumReads["ViewstampedReplica
         index = snapshot.mark[0]
         if index == self.installed:
             self.go_on_from(snapshot)
-            return
+        if index <= self.installed:
+            return  # an older one: the one that was fetched since follows, and the log is to wait
         upto = min(index, self.committed) - self.params.lag_max
         if upto > self.log.base.index:
             self.log = self.log.compact(upto, (upto, ""))
