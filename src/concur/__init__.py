@@ -95,4 +95,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__, "__version__"])
+    """The public names: what tab completion should offer, loaded or not."""
+    return sorted([*__all__, "__version__"])

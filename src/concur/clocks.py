@@ -1,6 +1,7 @@
 """Clocks as values: Lamport's, vector and hybrid logical clocks, wall time with an error bound.
 
 They are frozen, so a node holds one in a field and rebinds it; nothing here reads a real clock.
+What is no whole number, or too great or small for 64 bits, is refused with a ValueError.
 
 Sources: L. Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System" (1978);
 F. Mattern, "Virtual Time and Global States of Distributed Systems" (1989); J. Corbett et al.,
@@ -11,6 +12,17 @@ M. Demirbas, D. Madappa, B. Avva and M. Leone, "Logical Physical Clocks" (OPODIS
 from typing import Self
 
 import msgspec
+
+NUMBER_MAX = 2**63 - 1
+"""Of times and counts: what a signed number of 64 bits holds, on the wire and on other machines."""
+
+
+def _check(what: str, value: int, least: int = -NUMBER_MAX) -> None:
+    """Raise ValueError unless `value` is a whole number that a clock can hold."""
+    if type(value) is not int or not least <= value <= NUMBER_MAX:
+        raise ValueError(
+            f"{what} must be a whole number from {least} to {NUMBER_MAX}, not {value!r}"
+        )
 
 
 class LamportClock(msgspec.Struct, frozen=True, order=True, array_like=True):
@@ -23,13 +35,17 @@ class LamportClock(msgspec.Struct, frozen=True, order=True, array_like=True):
     time: int = 0
     node: str = ""
 
+    def __post_init__(self) -> None:
+        _check("the time of a Lamport clock", self.time, 0)
+
     def tick(self) -> Self:
         """The clock of this node's next local event or send (rule IR1)."""
         return type(self)(self.time + 1, self.node)
 
     def witness(self, other: "LamportClock | int") -> Self:
         """The clock of receiving a message stamped `other` (rule IR2): later than both."""
-        seen = other if isinstance(other, int) else other.time
+        seen = other.time if isinstance(other, LamportClock) else other
+        _check("what a Lamport clock witnesses", seen, 0)
         return type(self)(max(self.time, seen) + 1, self.node)
 
 
@@ -45,6 +61,7 @@ class VectorClock(msgspec.Struct, frozen=True, array_like=True):
     def __post_init__(self) -> None:
         last = None
         for node, count in self.entries:
+            _check(f"the count of {node!r} in a vector clock", count)
             if count <= 0 or (last is not None and node <= last):
                 raise ValueError(f"vector clock entries must be sorted and positive, not {node!r}")
             last = node
@@ -106,15 +123,21 @@ class HybridClock(msgspec.Struct, frozen=True, order=True, array_like=True):
       `latest_ns`, so it stays small: a wall clock that moves on resets it.
 
     One node whose clock runs a day ahead would drag every other along, for a day. So `merge` takes
-    a bound and refuses. Ordered by time, count and node, which is a total order.
+    a bound and refuses. Ordered by time, count and node, which is a total order. A wall clock may
+    show less than 0, for one that was set far back does; this clock does not.
     """
 
     latest_ns: int = 0
     count: int = 0
     node: str = ""
 
+    def __post_init__(self) -> None:
+        _check("latest_ns of a hybrid clock", self.latest_ns, 0)
+        _check("count of a hybrid clock", self.count, 0)
+
     def tick(self, now_ns: int) -> Self:
         """The clock of this node's next local event or send, at wall time `now_ns`."""
+        _check("now_ns", now_ns)
         if now_ns > self.latest_ns:
             return type(self)(now_ns, 0, self.node)
         return type(self)(self.latest_ns, self.count + 1, self.node)
@@ -129,6 +152,8 @@ class HybridClock(msgspec.Struct, frozen=True, order=True, array_like=True):
         the peer, and keep this clock. What this node has let in before, or its own wall clock from
         before it was set back, does not count against the message.
         """
+        _check("now_ns", now_ns)
+        _check("ahead_ns_max", ahead_ns_max, 0)
         ahead_ns = other.latest_ns - now_ns
         if ahead_ns > ahead_ns_max:
             return TooFarAhead(ahead_ns)
@@ -142,6 +167,7 @@ class HybridClock(msgspec.Struct, frozen=True, order=True, array_like=True):
 
     def ahead_ns(self, now_ns: int) -> int:
         """How far this clock is ahead of the wall clock (l - pt); 0 or less if it is not."""
+        _check("now_ns", now_ns)
         return self.latest_ns - now_ns
 
 
@@ -153,6 +179,8 @@ class Interval(msgspec.Struct, frozen=True, array_like=True):
     latest_ns: int
 
     def __post_init__(self) -> None:
+        _check("earliest_ns of an interval", self.earliest_ns)
+        _check("latest_ns of an interval", self.latest_ns)
         if self.earliest_ns > self.latest_ns:
             raise ValueError(
                 f"an interval cannot end at {self.latest_ns} before it starts at {self.earliest_ns}"
@@ -161,6 +189,8 @@ class Interval(msgspec.Struct, frozen=True, array_like=True):
     @classmethod
     def around(cls, now_ns: int, error_ns: int) -> Self:
         """A clock that shows `now_ns` and is off by at most `error_ns`."""
+        _check("now_ns", now_ns)
+        _check("error_ns", error_ns, 0)
         return cls(now_ns - error_ns, now_ns + error_ns)
 
     @property

@@ -4,8 +4,10 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -31,7 +33,7 @@ def in_processes(
     try:
         order, batch = ("generator", "auto") if ordered else ("generator_unordered", 1)
         pool = Parallel(n_jobs=jobs, return_as=order, batch_size=batch)
-        results = pool(delayed(_deaf)(work, item) for item in items)
+        results = pool(delayed(_deaf)(work, item, os.getpid()) for item in items)
     finally:
         if main:
             signal.signal(signal.SIGINT, handler)
@@ -42,9 +44,7 @@ def in_processes(
         results.close()
 
 
-ENDING = tuple(
-    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that end a process at once, unless it says otherwise."""
 
 
@@ -71,7 +71,25 @@ def _leave(number: int, _: Any) -> None:
     sys.exit(128 + number)  # the status that shells give to what a signal has ended
 
 
-def _deaf(work: Callable[[T], R], item: T) -> R:
+def _deaf(work: Callable[[T], R], item: T, parent: int) -> R:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.getppid() == parent:
+        _end_with(parent)
     return work(item)
+
+
+WATCH_S = 1.0
+"""How often a worker looks whether it is still wanted."""
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this worker when its parent has been killed, which has no time to tell it."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

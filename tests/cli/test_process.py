@@ -1,10 +1,14 @@
 """The command line as a process: streams, exit status, signals."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,6 +74,69 @@ def test_ctrl_c_ends_a_comparison_at_once_and_leaves_nothing(jobs: str, tmp_path
     assert process.returncode == 130, error
     assert "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
+
+
+BUSY = """
+import pathlib
+from concur.parallel import in_processes
+
+def work(name):
+    pathlib.Path(name).touch()
+    while True:
+        pass
+
+list(in_processes(work, ["one", "two"], 2, ordered=True))
+"""
+CAMPAIGN = ("-m", "concur.cli", "simulate", "unreplicated", "--seconds", "100000", "--seeds", "0:4",
+            "--jobs", "2")  # fmt: skip
+
+
+@pytest.mark.skipif(os.name == "nt" or shutil.which("ps") is None, reason="no ps here")
+@pytest.mark.parametrize(
+    ("program", "number"),
+    [(CAMPAIGN, "SIGTERM"), (("-c", BUSY), "SIGTERM"), (("-c", BUSY), "SIGKILL")],
+    ids=["campaign-SIGTERM", "library-SIGTERM", "library-SIGKILL"],
+)
+def test_workers_end_with_whoever_started_them(
+    program: tuple[str, ...], number: str, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, *program], cwd=tmp_path,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        if program == CAMPAIGN:
+            wait_for(lambda: len(workers(process.pid)) == 2)
+        else:
+            wait_for(lambda: len(list(tmp_path.iterdir())) == 2)
+        process.send_signal(getattr(signal, number))
+        _, error = process.communicate(timeout=60)  # workers have their stderr from it
+        wait_for(lambda: workers(process.pid) == [])
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    if number == "SIGTERM":
+        assert (process.returncode, error) == (143, "")
+
+
+def workers(group: int) -> list[str]:
+    """The worker processes of a process group that are alive."""
+    done = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "pgid=", "-o", "stat=", "-o", "args="],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    return [
+        line[2]
+        for line in lines
+        if line[0] == str(group) and not line[1].startswith("Z") and "popen_loky" in line[2]
+    ]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize("verb", [("compare", "unreplicated", "--html"), ("simulate", "--trace")])

@@ -1,15 +1,18 @@
 """The verbs: what they print, with which status, and what they leave behind."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from concur.base import Protocol
+from concur.cli import terminal
 from concur.cli.compare import print_comparison
 from concur.protocols.multi_paxos import MultiPaxos
 from concur.simulate.simulation import Simulation
+from concur.simulate.world import World
 from tests.cli.helpers import TINY, concur, concur_json
 from tests.score.made import many, verdict
 
@@ -152,6 +155,41 @@ def test_simulate_is_readable_for_people() -> None:
     assert "No violation" in done.stdout
 
 
+def test_what_failed_is_explained_below_the_table() -> None:
+    done = concur("simulate", "multi-paxos", *TINY, "--workload", "mixed", "--seconds", "1")
+    printed = " ".join(done.stdout.split())
+    assert "operations: fail: certainly changed nothing, as a compare-and-set that found" in printed
+    assert "operations: info:" not in printed, "there was none"
+
+
+def test_an_interrupted_run_prints_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(World, "start", stop)
+    done = concur("simulate", "multi-paxos", *TINY, "--faults", "all")
+    assert done.exit_code == 130
+    assert done.stdout == ""
+    assert done.stderr == "concur: stopped before the end of the run, nothing was checked\n"
+    found = concur_json("simulate", "multi-paxos", *TINY, "--faults", "all", status=130)
+    assert (found["runs"], found["interrupted"], found["coverage"]) == (0, True, {})
+    done = concur("simulate", "multi-paxos", *TINY, "--seeds", "0:1000")
+    assert done.exit_code == 130
+    assert (done.stdout, done.stderr) == ("", "concur: stopped after 0 of 1,000 runs\n")
+
+
+def test_a_long_campaign_says_now_and_then_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "LINE_EVERY_S", 0.0)
+    done = concur("simulate", "unreplicated", *TINY, "--seeds", "3:5", "--json")
+    assert done.stderr.splitlines() == [
+        "concur: simulating, 1 of 2: seed 3, 0 violations",
+        "concur: simulating, 2 of 2: seed 4, 0 violations",
+    ]
+    assert json.loads(done.stdout)["runs"] == 2
+    monkeypatch.setattr(terminal, "LINE_EVERY_S", 1e9)
+    assert concur("simulate", "unreplicated", *TINY, "--seeds", "3:5").stderr == ""
+
+
 def test_a_violation_prints_its_replay_line_and_gives_status_1(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -223,6 +261,12 @@ def test_help_shows_an_example(verb: str) -> None:
     done = concur(verb, "--help")
     assert done.exit_code == 0
     assert f"concur {verb}" in done.stdout.partition("Example")[2]
+
+
+def test_help_says_how_one_protocol_of_a_comparison_gets_a_parameter() -> None:
+    for verb in ("compare", "simulate"):
+        shown = re.sub(r"[\s│]+", " ", concur(verb, "--help").stdout)
+        assert "PROTOCOL.NAME=VALUE, as in raft.batch_max=16, is for one" in shown
 
 
 def test_help_and_version_need_no_verb() -> None:

@@ -1,6 +1,7 @@
 """Clocks order events as their papers say."""
 
 from itertools import pairwise, product
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -273,3 +274,38 @@ def test_commits_in_sequence_get_ordered_timestamps() -> None:
 def test_an_interval_that_ends_before_it_starts_is_refused() -> None:
     with pytest.raises(ValueError, match="before it starts"):
         Interval(2, 1)
+
+
+@pytest.mark.parametrize("wrong", [1.0, True, "7", None, 2**63, -(2**63)])
+def test_what_is_no_whole_number_of_64_bits_is_no_time(wrong: Any) -> None:
+    hybrid = HybridClock(10, 0, "a")
+    for attempt in (
+        lambda: hybrid.tick(wrong),
+        lambda: hybrid.merge(hybrid, wrong, ahead_ns_max=5),
+        lambda: hybrid.merge(hybrid, 10, ahead_ns_max=wrong),
+        lambda: hybrid.ahead_ns(wrong),
+        lambda: HybridClock(wrong),
+        lambda: HybridClock(0, wrong),
+        lambda: LamportClock(wrong),
+        lambda: LamportClock().witness(wrong),
+        lambda: VectorClock((("a", wrong),)),
+        lambda: Interval(wrong, 20),
+        lambda: Interval(10, wrong),
+        lambda: Interval.around(wrong, 5),
+        lambda: Interval.around(10, wrong),
+    ):
+        with pytest.raises(ValueError, match="must be a whole number from"):
+            attempt()
+
+
+def test_clocks_of_the_past_tick_and_counts_are_not_negative() -> None:
+    assert HybridClock(10, 0, "a").tick(-5) == HybridClock(10, 1, "a")
+    for attempt in (
+        lambda: HybridClock(-1),
+        lambda: HybridClock(0, -1),
+        lambda: LamportClock(-1),
+        lambda: LamportClock().witness(-1),
+        lambda: Interval.around(10, -1),
+    ):
+        with pytest.raises(ValueError, match="must be a whole number from 0"):
+            attempt()

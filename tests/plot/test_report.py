@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
 from concur.errors import BadInput
@@ -14,6 +15,7 @@ from concur.files import check_target
 from concur.plot import charts
 from concur.plot.palette import HUES, VARIABLES, looks
 from concur.plot.report import html, require_matplotlib, write_report
+from concur.protocols import all_protocols
 from concur.score.compare import Comparison
 from tests.score.made import comparison, configurations, many, row, run
 
@@ -166,6 +168,20 @@ def test_many_configurations_of_one_protocol_are_numbered_and_explained() -> Non
     assert "multi-paxos (batch_max" not in report
     about = [words(e) for e in tags(report, "li") if "multi-paxos #1," in words(e)]
     assert any("and 10 more" in line for line in about), "one summary for all that share it"
+
+
+@pytest.mark.parametrize("count", [3, charts.CURVES_MAX + 1])
+def test_the_longest_name_of_ours_is_whole_in_every_chart(count: int) -> None:
+    longest = max((kind.name for kind in all_protocols()), key=len)
+    found = many(count, SEEDS)
+    first = msgspec.structs.replace(found.rows[0], protocol=longest, parameters={})
+    found = msgspec.structs.replace(found, rows=(first, *found.rows[1:]))
+    drawn = tags(html(found), "svg")
+    assert len(drawn) >= 6
+    for chart in drawn:
+        shown = [words(text) for text in chart.iter() if text.tag.endswith("}text")]
+        assert longest in shown
+    assert len(f"{longest} #99") <= charts.NAME_MAX, "with a number too"
 
 
 def test_names_from_outside_are_escaped() -> None:

@@ -8,13 +8,16 @@ from concur.errors import BadInput
 from concur.faults.catalogue import Crash, Partition
 from concur.faults.schedule import Schedule
 from concur.protocols.multi_paxos import MultiPaxos
+from concur.protocols.raft import Raft
 from concur.protocols.unreplicated import Unreplicated
+from concur.protocols.viewstamped_replication import ViewstampedReplication
 from concur.score.compare import Comparison, Stopped, compare, execute, prepare
 from concur.score.metrics import METRICS, metric
 from concur.score.setting import default_seconds, load_and_machine, seeds_of, setting
-from concur.score.story import fitted, hosts, shown, story
+from concur.score.story import fitted, hosts, shown, story, withheld
 from concur.score.words import figure, findings, listed
 from concur.simulate.networks import network
+from concur.simulate.world import World
 from tests.score.made import comparison, many, row, run
 
 KEYS = {
@@ -169,6 +172,51 @@ def test_a_fault_on_an_absent_host_is_skipped() -> None:
         Partition(at_s=1.0, for_s=1.0, groups=(("r1", "c1"), ("c2",))),
     )
     assert fitted(told, MultiPaxos(), replicas=5, clients=2) == told
+
+
+def test_what_is_not_inflicted_is_said_with_for_whom_and_why() -> None:
+    asked = "crash,wipe,blackout,membership-change"
+    able = [Unreplicated(), Raft(), ViewstampedReplication()]
+    assert withheld(asked, able, replicas=5, clients=2) == (
+        "wipe on unreplicated: a replica that lost its disk cannot come back",
+        "membership-change on unreplicated: its members never change",
+        "blackout on any, because of viewstamped-replication: it keeps nothing on disk",
+    )
+    found = compare([Raft(), MultiPaxos()], faults="membership-change,crash", **TINY)
+    line = "membership-change on any, because of multi-paxos: its members never change"
+    assert found.left_out == (line,)
+    assert found.as_json()["faults_left_out"] == [line]
+    assert found.stories[0], "but the crash is"
+    for faults in ("all", "none", "crash", Schedule()):
+        assert withheld(faults, able, replicas=5, clients=2) == ()
+
+
+def test_nobody_to_exchange_is_said_too() -> None:
+    pair = [Raft(), ViewstampedReplication()]
+    assert withheld("membership-change", pair, replicas=3, clients=2) == ()
+    assert withheld("membership-change", pair, replicas=3, clients=2, spares=0) == (
+        "membership-change on any, because of raft and viewstamped-replication: there is nobody "
+        "who could be exchanged, expected --spares of 1 or more",
+    )
+
+
+def test_spares_are_for_protocols_whose_members_can_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    universes = {}
+    start = World.start
+
+    def note(world: World) -> None:
+        universes[world.protocol.label] = len(world.config.universe)
+        start(world)
+
+    monkeypatch.setattr(World, "start", note)
+    compare([Raft(), MultiPaxos(), Unreplicated()], spares=4, faults="partition", **TINY)
+    assert universes == {"raft": 7, "multi-paxos": 3, "unreplicated": 1}
+    compare([Raft()], faults="membership-change", **TINY)
+    assert universes["raft"] == 5, "two, where members are to change"
+    compare([Raft()], **TINY)
+    assert universes["raft"] == 3
 
 
 def test_the_only_server_is_never_left_out_of_the_core() -> None:

@@ -166,6 +166,16 @@ def test_import_concur_is_light() -> None:
     )
 
 
+def test_tab_completion_offers_the_public_names_and_nothing_else() -> None:
+    program = (
+        "import concur, concur.simulate.world\n"
+        "assert dir(concur) == sorted([*concur.__all__, '__version__']), dir(concur)\n"
+        "assert all(hasattr(concur, name) for name in dir(concur))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_no_module_is_dead() -> None:
     """Each module is imported, run or documented; a package that lists itself uses all its own."""
     used = {"concur", "concur.cli", "concur.testing"}

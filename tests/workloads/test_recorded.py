@@ -101,13 +101,13 @@ def test_the_machine_may_be_chosen(write: Any) -> None:
     assert commands(load) == [register.Read()]
     assert commands(load.on(machine("counter"))) == [counter.Read()]
     assert load.on(machine("register")) is load
-    with pytest.raises(BadInput, match=r"line 2: event 'read' .* expected an operation of lock"):
+    with pytest.raises(BadInput, match=r"line 2: unknown operation 'read', .* machine lock: acq"):
         load.on(machine("lock"))
 
 
 def test_any_machine_has_operations_in_files(write: Any) -> None:
     path = write('f,value\ndeposit,"[""ann"", 5]"\n')
-    with pytest.raises(BadInput, match="expected an operation of kv"):
+    with pytest.raises(BadInput, match="'deposit', expected operations of one machine: kv has get"):
         workload(path)
     load = workload(path, on=bad.bank)
     assert commands(load) == [("deposit", "ann", 5)]
@@ -272,7 +272,7 @@ def test_files_run_from_the_command_line(write: Any, tmp_path: Path) -> None:
 def test_a_wrong_file_is_refused_before_anything_is_written(write: Any, tmp_path: Path) -> None:
     path = write("f,key\nget,a\nfly,a\n")
     report, trace = tmp_path / "report.html", tmp_path / "run.trace"
-    complaint = f"workload file {path}, line 3: event 'fly'"
+    complaint = f"workload file {path}, line 3: operation 'fly' beside get"
     assert complaint in refused("compare", "--workload", path, "--html", str(report))
     assert complaint in refused("simulate", "paxos", "--workload", path, "--trace", str(trace))
     assert [found.name for found in tmp_path.iterdir()] == ["ops.csv"]
@@ -291,7 +291,15 @@ def test_a_wrong_file_is_refused_before_anything_is_written(write: Any, tmp_path
         ("get,a\n", "line 1: unknown column 'get'"),
         ("f,key,key\n", "line 1: column key comes twice"),
         ("f,key,time\nget,a,1\n", "line 1: column time: which unit\\? expected time_s"),
-        ("f,key\nfly,a\n", "line 2: event 'fly' .* expected an operation of kv"),
+        ("f,key\nfly,a\n", "line 2: operation 'fly', expected operations of one machine: kv has"),
+        ("f,value\nput,1\nenqueue,1\n", "line 3: operation 'enqueue' beside put"),
+        ("f,value\nput,1\n", "line 2: put without a key, expected one in the column key"),
+        ("f,key,value\nput,a,1\nget,,\n", "line 3: get without a key"),
+        ("f\nscan\n", "line 2: scan without a value, expected \\[first key, how many\\]"),
+        ("f\nacquire\n", "line 2: acquire without a value"),
+        ("f,value\nrelease,me\n", "line 2: release with value 'me', expected \\[owner, token"),
+        ("f,value_bytes\nadd,4\n", "line 2: add with value_bytes, expected a value"),
+        ("f;key\nget;a\n", "line 1: columns with ';' between them, expected commas"),
         ("f,key\nget,a\n,b\n", "line 3: no operation, expected a column f"),
         ("f,key\nput,a\n", "line 2: put without a value"),
         ("f,key,value_bytes\nput,a,many\n", "line 2: value_bytes 'many', expected a whole"),
@@ -301,7 +309,7 @@ def test_a_wrong_file_is_refused_before_anything_is_written(write: Any, tmp_path
         ),
         ("f,key,value_bytes\ncas,a,5\n", "line 2: cas with value_bytes"),
         ("f,key,value,value_bytes\nput,a,x,5\n", "line 2: both value and value_bytes"),
-        ("f,key,value\ncas,a,x\n", "line 2: event 'cas'"),
+        ("f,key,value\ncas,a,x\n", "line 2: cas with value 'x', expected \\[old, new\\]"),
         ("f,key,client,process\nget,a,1,2\n", "line 2: both client and process"),
         ("f,key,client\nget,a,1\nget,a,\n", "line 3: no client, unlike the operations before"),
         ("f,key,time_s\nget,a,2\nget,a,1\n", "line 3: time_s goes back"),
@@ -331,7 +339,8 @@ def test_a_wrong_table_is_one_clear_line(write: Any, content: str, message: str)
         ("\n{\n", "line 2: Input data was truncated"),
         ('{"f": "get", "key": "a", "vaule": 1}\n', "line 1: unknown column 'vaule'"),
         ('{"f": 3}\n', "line 1: no operation"),
-        ('{"f": "get", "key": 3}\n', "line 1: event 'get' \\(key 3"),
+        ('{"f": "get", "key": 3}\n', "line 1: get with key 3, expected text"),
+        ('{"f": "get"}\n', "line 1: get without a key"),
         ('{"f": "get", "key": "a", "client": [1]}\n', "line 1: client \\(1,\\), expected text"),
         ('{"f": "get", "key": "a", "time_s": true}\n', "line 1: time_s True"),
         ('{"f": "put", "key": "a", "value": 0.5}\n', "line 1: kv value: a float"),
@@ -348,6 +357,10 @@ def test_wrong_lines_of_json_are_one_clear_line(write: Any, content: str, messag
     [
         ("speed=0", "speed=0.0, expected a factor above 0"),
         ("speed=nan", "speed=nan"),
+        ("speed=abc", "ops.csv: speed='abc', expected a number$"),
+        ("closed=maybe", "closed='maybe', expected true or false$"),
+        ("first=x", "first='x', expected a whole number$"),
+        ("speed=1,speed=2", "speed is given twice, expected once"),
         ("first=0", "first=0, expected 1 to 1000000"),
         ("rate=5", "rate=5.0, expected none: a file has its own times"),
         ("think_s=1", "think_s=1.0, expected 0 where times are given"),

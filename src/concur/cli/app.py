@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from concur.cli import compare, list, replay, simulate
 from concur.errors import BadInput
+from concur.parallel import unwinding
 
 UsageError: type[Exception] = next(
     kind
@@ -83,14 +84,15 @@ app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
 
 
 def main() -> None:
-    """Run the command line, and exit with its status.
+    """Run the command line, and exit with its status. What ends it by a signal lets it clean up.
 
     The current folder is searched for `package.module:Class`, as `python -m` would.
     """
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
-        app(prog_name="concur")
+        with unwinding():
+            app(prog_name="concur")
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise

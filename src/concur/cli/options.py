@@ -49,7 +49,7 @@ Replicas = Annotated[int, typer.Option(help="How many replicas.", rich_help_pane
 Spares = Annotated[
     int | None,
     typer.Option(
-        help="Replicas beside those, which may become members, of protocols that can change theirs. "
+        help="Replicas beside those, which may become members, where a protocol can change them. "
         "Default: 2 if members are to change.",
         rich_help_panel=WORLD,
         show_default=False,

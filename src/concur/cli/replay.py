@@ -11,6 +11,8 @@ from concur.cli.options import OUTPUT, RUN, Json
 from concur.errors import BadInput
 
 if TYPE_CHECKING:
+    from concur.base import Protocol
+    from concur.node import Config
     from concur.plot.witness import Bound, Witness
     from concur.simulate.trace import Header, Replay
 
@@ -135,6 +137,7 @@ def replay(
     from collections import deque
 
     from concur.cli.terminal import print_json
+    from concur.plot.witness import Witness
     from concur.protocols import protocol as find
     from concur.simulate.trace import Recorder, read_header
     from concur.simulate.trace import replay as run
@@ -147,12 +150,18 @@ def replay(
         return _compare(trace, against, json=json)
     if stop_at is not None and stop_at < 1:
         raise BadInput(f"--stop-at {stop_at}: expected a step, from 1")
-    read_header(trace)
+    header = read_header(trace)
     given = None if protocol is None else find(protocol)()
     last: deque[bytes] = deque(maxlen=steps)
-    if diagram is not None and diagram.exists() and diagram.samefile(trace):
-        raise BadInput(f"--diagram {diagram}: that is the trace itself, expected another file")
-    witness = None if diagram is None else _witness(diagram, begin, end, nodes, hide)
+    _check_show(header, given, show or [])
+    witness = None
+    if diagram is not None:
+        _check_diagram(diagram, trace)
+        first, until = _part(begin, end)
+        chosen = _names("--nodes", nodes)
+        _check_nodes(header, given, chosen)
+        _check_part(trace, stop_at, first, until)
+        witness = Witness(begin=first, end=until, nodes=chosen, hide=_names("--hide", hide))
     done = run(
         trace,
         stop_at=stop_at,
@@ -185,18 +194,17 @@ def _only_with_diagram(options: dict[str, Any]) -> None:
             raise BadInput(f"{name}: says what to draw, expected --diagram FILE.svg with it")
 
 
-def _witness(
-    diagram: Path,
-    begin: str | None,
-    end: str | None,
-    nodes: list[str] | None,
-    hide: list[str] | None,
-) -> "Witness":
-    """Who watches the part that is to be drawn. Raises BadInput before anything runs."""
+def _check_diagram(diagram: Path, trace: Path) -> None:
     from concur.files import check_target
-    from concur.plot.witness import Witness
 
+    if diagram.exists() and diagram.samefile(trace):
+        raise BadInput(f"--diagram {diagram}: that is the trace itself, expected another file")
     check_target("diagram", diagram)
+    if diagram.suffix.lower() != ".svg":
+        raise BadInput(f"--diagram {diagram}: expected the name of an SVG file, as in run.svg")
+
+
+def _part(begin: str | None, end: str | None) -> "tuple[Bound | None, Bound | None]":
     first, last = _bound("--from", begin), _bound("--to", end)
     if first and last:
         backwards = (
@@ -206,7 +214,58 @@ def _witness(
         )
         if backwards:
             raise BadInput(f"--from {begin} and --to {end}: expected the first before the second")
-    return Witness(begin=first, end=last, nodes=_names(nodes), hide=_names(hide))
+    return first, last
+
+
+def _check_part(
+    trace: Path, stop_at: int | None, first: "Bound | None", last: "Bound | None"
+) -> None:
+    """Refuse a part that begins, or is to end, after the trace or where the replay stops."""
+    import msgspec
+
+    from concur.simulate.trace import lines
+
+    if not first and not last:
+        return
+    steps, line = 0, b'{"t": 0}'
+    for taken in lines(trace):
+        if steps != stop_at:  # what comes later is only looked through for damage
+            steps, line = steps + 1, taken
+    end_ns = msgspec.json.decode(line)["t"]
+    for option, bound in (("--from", first), ("--to", last)):
+        late = bound is not None and bound.step is not None and bound.step > steps
+        late |= bound is first and bound is not None and bound.ns is not None and bound.ns > end_ns
+        if late:
+            raise BadInput(
+                f"{option} {bound}: the run, as far as it is replayed, ends at step {steps}, "
+                f"{end_ns / 1e9:.6f} s"
+            )
+
+
+def _check_nodes(header: "Header", given: "Protocol | None", names: tuple[str, ...]) -> None:
+    from concur.plot.witness import CLIENTS, refuse_node
+
+    config = _config(header, given)
+    known = [id for _, ids in config.roles for id in ids]
+    for name in names:
+        if name != CLIENTS and name not in known:
+            refuse_node(name, known, config.role("client"))
+
+
+def _check_show(header: "Header", given: "Protocol | None", names: list[str]) -> None:
+    known = [id for _, ids in _config(header, given).roles for id in ids] if names else []
+    for name in names:
+        if name not in known:
+            raise BadInput(f"--show {name}: no such node, expected one of {', '.join(known)}")
+
+
+def _config(header: "Header", given: "Protocol | None") -> "Config":
+    """Who is there in the run of a trace."""
+    from concur.node import Config
+    from concur.simulate.trace import simulation_of
+
+    roles = simulation_of(header, given).protocol.roles()
+    return Config.of(roles, header.replicas, header.clients, header.spares)
 
 
 TIME = re.compile(r"(\d{1,12}(?:\.\d{1,9})?|\.\d{1,9})(s|ms|us|µs|ns)", re.ASCII)
@@ -228,8 +287,11 @@ def _bound(option: str, text: str | None) -> "Bound | None":
     return Bound(ns=round(Decimal(timed[1]) * UNITS_NS[timed[2]]))
 
 
-def _names(lists: list[str] | None) -> tuple[str, ...]:
-    return tuple(name for given in lists or () for name in given.split(",") if name)
+def _names(option: str, lists: list[str] | None) -> tuple[str, ...]:
+    names = tuple(name.strip() for given in lists or () for name in given.split(","))
+    if not all(names):
+        raise BadInput(f"{option} {','.join(names)!r}: an empty name, expected names and commas")
+    return names
 
 
 def _draw(done: "Replay", witness: "Witness", path: Path) -> None:
@@ -269,11 +331,8 @@ def _compare(trace: Path, against: Path, *, json: bool) -> int:
 
 
 def _state(done: "Replay", name: str) -> "dict[str, Any] | None":
-    """The fields of a node; None while it is down. Raises BadInput if there is no such node."""
-    places = done.simulation.world_.places
-    if name not in places:
-        raise BadInput(f"--show {name}: no such node, expected one of {', '.join(places)}")
-    node = places[name].node
+    """The fields of a node; None while it is down."""
+    node = done.simulation.world_.places[name].node
     if node is None:
         return None
     state: dict[str, Any] = node.state()

@@ -128,14 +128,21 @@ def simulate(
         _record(case, trace)
     found = _campaign(case, numbers, jobs, commands_min)
     if found.interrupted:
-        print(f"concur: stopped after {found.runs} of {len(numbers)} runs", file=sys.stderr)
+        print(f"concur: {_stopped(found, len(numbers))}", file=sys.stderr)
     if json:
-        print_json(found.to_json() | {"trace": None if trace is None else str(trace)})
-    else:
+        nothing: dict[str, Any] = {} if found.runs else {"coverage": {}, "missing": []}
+        print_json(found.to_json() | nothing | {"trace": None if trace is None else str(trace)})
+    elif found.runs:
         _print(case, found, trace)
     if shrink and found.violations and not found.interrupted:
         _shrink(case, found, protocol, json=json)
     return found.exit_status
+
+
+def _stopped(found: "Campaign", asked: int) -> str:
+    if asked == 1:
+        return "stopped before the end of the run, nothing was checked"
+    return f"stopped after {found.runs:,} of {asked:,} runs"
 
 
 def _load(workload: str | None, machine: str | None) -> tuple[str | None, str]:
@@ -150,12 +157,19 @@ def _load(workload: str | None, machine: str | None) -> tuple[str | None, str]:
 
 def _check(case: "Case") -> None:
     """Refuse what cannot be before anything runs or is written."""
+    from concur.base import REPLICAS_MAX
     from concur.errors import between, whole
     from concur.score.setting import find_network
     from concur.score.story import impossible, story
 
     find_network(case.network)
     whole("clients", case.clients, 1, 100_000)
+    if case.spares is not None:
+        whole("spares", case.spares, 0, REPLICAS_MAX)
+    if case.spares and not case.protocol.tags.membership:
+        raise BadInput(
+            f"spares: {case.spares}, but {case.protocol.label} never changes its members"
+        )
     between("seconds", case.seconds, 0.001, 1_000_000)
     story(
         case.faults,
@@ -199,14 +213,16 @@ def _campaign(case: "Case", seeds: range, jobs: int, commands_min: int) -> "Camp
         for name in msgspec.structs.asdict(case)
         if name not in ("protocol", "seed")
     }
-    done = 0
+    done = violated = 0
     with progress("simulating") as advance:
         advance(0, len(seeds), "")
 
         def note(run: Any) -> None:
-            nonlocal done
+            nonlocal done, violated
             done += 1
-            advance(done, len(seeds), f"seed {run.seed}")
+            violated += bool(run.failures)
+            seen = f"{violated:,} violation{'s'[: violated != 1]}"
+            advance(done, len(seeds), f"seed {run.seed}, {seen}")
 
         return campaign(
             case.protocol, seeds, jobs=jobs, commands_min=commands_min, progress=note, **fields
@@ -214,6 +230,14 @@ def _campaign(case: "Case", seeds: range, jobs: int, commands_min: int) -> "Camp
 
 
 # --- what is printed ------------------------------------------------------------------------------
+
+
+MEANT = {
+    "operations: fail": "certainly changed nothing, as a compare-and-set that found another value, "
+    "or a command that was refused",
+    "operations: info": "nobody knows whether they happened: the client crashed or gave up waiting",
+}
+"""What rows of the table mean that do not say it themselves."""
 
 
 def _print(case: "Case", found: "Campaign", trace: Path | None) -> None:
@@ -238,6 +262,9 @@ def _print(case: "Case", found: "Campaign", trace: Path | None) -> None:
             table.add_row(key, f"{count:,}")
         console.print()
         console.print(table)
+        for key, meaning in MEANT.items():
+            if found.coverage.get(key):
+                console.print(f"{key}: {meaning}", style="dim")
     console.print()
     for violation in found.violations:
         console.print(f"VIOLATION, seed {violation.seed}: {violation.property}", style="bold red")

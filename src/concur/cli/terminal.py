@@ -1,6 +1,7 @@
 """What verbs print, and where: results on stdout, progress and remarks on stderr."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,13 +28,13 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def progress(what: str) -> Iterator[Advance]:
-    """A bar on stderr while it is a terminal; silence otherwise.
+    """A bar on stderr while it is a terminal; elsewhere a plain line every half a minute.
 
     Gives a function that takes how much is done, how much there is, and what was done last.
     """
     console = err()
     if not console.is_terminal:
-        yield lambda done, total, last: None
+        yield _Lines(what).advance
         return
     from rich.progress import (
         BarColumn,
@@ -55,3 +56,22 @@ def progress(what: str) -> Iterator[Advance]:
             bar.update(task, completed=done, total=total, last=last)
 
         yield advance
+
+
+LINE_EVERY_S = 30.0
+"""What is short stays silent; what is long can be seen to go on, in a log too."""
+
+
+class _Lines:
+    """Progress where no bar can be drawn."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._said_s = time.monotonic()
+
+    def advance(self, done: int, total: int, last: str) -> None:
+        now_s = time.monotonic()
+        if not done or now_s - self._said_s < LINE_EVERY_S:
+            return
+        self._said_s = now_s
+        print(f"concur: {self._what}, {done:,} of {total:,}: {last}", file=sys.stderr, flush=True)

@@ -191,8 +191,8 @@ class Client(Node[C]):
             self.send(to, Request(Command(session, seq, operation.body), attempts > 1))
         self._replace(
             Operation(
-                operation.op, operation.body, operation.read, operation.until_ns, session, seq, turn,
-                to, attempts, silent, hops,
+                operation.op, operation.body, operation.read, operation.until_ns, session, seq,
+                turn, to, attempts, silent, hops,
             )
         )  # fmt: skip
         wait = seconds(self.params.retry_s)

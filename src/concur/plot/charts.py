@@ -91,7 +91,7 @@ def timeline(found: Comparison) -> str:
         panels[-1].set_xlim(0, seconds)
         drawn.subplots_adjust(
             left=_room(rows) + 0.065,
-            right=0.99,
+            right=0.985,
             top=1 - 0.28 / size,
             bottom=0.42 / size,
             hspace=0.22,
@@ -310,7 +310,10 @@ def throughput_latency(found: Comparison) -> str:
         axes.set_ylabel("latency, ms  (less is better: down)")
         axes.grid(True)
         drawn.subplots_adjust(
-            left=0.07 if many else 0.13, right=0.985, top=0.97, bottom=0.45 / size
+            left=0.07 if many else 0.13,
+            right=0.985 if many else 0.96,
+            top=0.97,
+            bottom=0.45 / size,
         )
         _label_points(axes, rows)
         what = "; ".join(
@@ -351,7 +354,11 @@ def _label_points(axes: "Axes", rows: "list[Row]") -> None:
                     break
             if best:
                 break
-        reach, box = best or (9, (x + 9 * scale, y - height / 2, x + width, y + height / 2))
+        if best is None:  # it covers others, but stays inside
+            left = x + 9 * scale
+            left = left if left + width <= frame.x1 + 4 else x - 9 * scale - width
+            best = (9, (left, y - height / 2, left + width, y + height / 2))
+        reach, box = best
         taken.append(box)
         near_x = box[0] if box[0] > x else box[2]
         centre = (box[1] + box[3]) / 2
@@ -369,8 +376,9 @@ def _room(rows: "list[Row]") -> float:
     return longest * FONT * 0.56 / 72 / WIDE_IN + 0.004
 
 
-NAME_MAX = 30
-"""Longer names are cut in charts; the tables have them whole."""
+NAME_MAX = 36
+"""Longer names are cut in charts; the tables have them whole. The longest of Concur's own fits,
+with a number behind it."""
 
 
 def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -8,8 +8,8 @@ taken for the first to arrive.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
@@ -113,6 +113,16 @@ class Told(msgspec.Struct, frozen=True):
     hidden: Counter[str]
 
 
+def refuse_node(name: str, nodes: Iterable[str], clients: tuple[str, ...]) -> NoReturn:
+    """Raise the BadInput for a node that does not exist."""
+    known = [id for id in nodes if id not in clients]
+    known += [f"{clients[0]} to {clients[-1]}" if len(clients) > 1 else clients[0]]
+    raise BadInput(
+        f"--nodes {name}: no such node, expected some of {', '.join(known)}, or {CLIENTS} for all "
+        "of those"
+    )
+
+
 class Witness(Recorder):
     """Takes down what happens between two bounds at some nodes, but for what is hidden.
 
@@ -181,12 +191,7 @@ class Witness(Recorder):
         wanted: list[str] = []
         for name in self._chosen or world.places:
             if name != CLIENTS and name not in world.places:
-                known = [id for id in world.places if id not in clients]
-                known += [f"{clients[0]} to {clients[-1]}" if len(clients) > 1 else clients[0]]
-                raise BadInput(
-                    f"--nodes {name}: no such node, expected some of {', '.join(known)}, or "
-                    f"{CLIENTS} for all of those"
-                )
+                refuse_node(name, world.places, clients)
             wanted += clients if name == CLIENTS else (name,)
         return frozenset(wanted)
 

@@ -219,7 +219,7 @@ def prepare(
     if where.spares and not any(protocol.tags.membership for protocol in wanted):
         names = ", ".join(dict.fromkeys(protocol.label for protocol in wanted))
         raise BadInput(
-            f"spares: {where.spares}, expected 0 or a protocol whose members can change, not {names}"
+            f"spares: {where.spares}, but {names} never change their members, expected others or 0"
         )
     numbers = seeds_of(seeds)
     schedules = tuple(
@@ -242,9 +242,7 @@ def prepare(
         spares=where.spares,
     )
     named = faults if isinstance(faults, str) else "written by hand"
-    return Plan(
-        tuple(wanted), _labels(wanted), skipped, where, named, numbers, schedules, left_out
-    )
+    return Plan(tuple(wanted), _labels(wanted), skipped, where, named, numbers, schedules, left_out)
 
 
 def execute(plan: Plan, *, jobs: int | None = None, progress: Progress | None = None) -> Comparison:
@@ -252,14 +250,17 @@ def execute(plan: Plan, *, jobs: int | None = None, progress: Progress | None = 
     jobs = cores() if jobs is None else jobs
     whole("jobs", jobs, 1, 1024)
     done: list[Run] = []
+    stream = in_processes(run, plan.tasks(), min(jobs, plan.runs), ordered=False)
     try:
-        for found in in_processes(run, plan.tasks(), min(jobs, plan.runs), ordered=False):
+        for found in stream:
             done.append(found)
             if progress is not None:
                 what = f"{plan.labels[found.index]}, seed {found.seed}"
                 progress(len(done), plan.runs, what)
     except KeyboardInterrupt:
         raise Stopped(_collected(plan, done)) from None
+    finally:
+        stream.close()
     return _collected(plan, done)
 
 

@@ -157,6 +157,7 @@ def campaign(
                 progress(run)
     except KeyboardInterrupt:
         interrupted = True
+    finally:
         stream.close()
     for need in needed:
         coverage[need.key] += 0

@@ -17,7 +17,7 @@ from concur.base import Protocol
 from concur.errors import BadInput, ConcurError
 from concur.faults.base import Fault
 from concur.faults.catalogue import without_hosts
-from concur.faults.schedule import Schedule
+from concur.faults.schedule import Schedule, spares_for
 from concur.simulate.case import Case, failures
 
 RUNS_MAX = 300
@@ -113,7 +113,11 @@ class _Shrinker:
         found = _failure_of(first)
         if found is None:
             raise ConcurError(f"this run does not fail, so there is nothing to shrink: {case}")
-        self.original = self.best = _replace(case, faults=first.schedule_)
+        # The faults are drawn already, so it must be said that there are spares among their hosts.
+        spares = spares_for(case.faults, case.protocol.tags) or None
+        self.original = self.best = _replace(
+            case, faults=first.schedule_, spares=spares if case.spares is None else case.spares
+        )
         self.failure = found
         self.runs = 1
         self.runs_max = runs_max

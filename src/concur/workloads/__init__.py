@@ -9,7 +9,7 @@ workload("ops.csv:speed=2")             # one's own operations, see concur.workl
 import os
 import re
 import tomllib
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -125,6 +125,8 @@ def _parameters(name: str, text: str | None) -> dict[str, Any]:
         parameter, equals, value = part.partition("=")
         if not equals:
             raise BadInput(f"workload {name}: {part!r}, expected parameter=value")
+        if parameter.strip() in given:
+            raise BadInput(f"workload {name}: {parameter.strip()} is given twice, expected once")
         given[parameter.strip()] = value.strip()
     return given
 
@@ -173,8 +175,22 @@ def _clean(
                 value, types[parameter], strict=not isinstance(value, str)
             )
         except msgspec.ValidationError as error:
-            raise BadInput(f"workload {name}: {parameter}={value!r}: {one_line(error)}") from None
+            choices = ", ".join(map(str, get_args(types[parameter])))
+            expected = _EXPECTED.get(types[parameter], f"one of {choices}" if choices else "")
+            why = f", expected {expected}" if expected else f": {one_line(error)}"
+            raise BadInput(f"workload {name}: {parameter}={value!r}{why}") from None
     return clean
+
+
+_EXPECTED: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    int | None: "a whole number",
+    float: "a number",
+    float | None: "a number",
+    str: "text",
+}
+"""What types of parameters are to people."""
 
 
 def _from_file(path: str, overrides: dict[str, Any]) -> Workload:

@@ -457,11 +457,10 @@ class _Reader:
         """Settle the machine, and see that it takes every operation."""
         found = self.found
         if asked is None:
-            names = dict.fromkeys(row.f for row in found.rows)
-            asked = next(
-                (known for known in _preferred() if names.keys() <= operations(known)),
-                _preferred()[0],
-            )
+            names = tuple(dict.fromkeys(row.f for row in found.rows))
+            asked = next((known for known in _preferred() if set(names) <= operations(known)), None)
+            if asked is None:
+                raise self._of_no_machine(names)
         found.machine = asked.name
         for position, row in enumerate(found.rows):
             try:
@@ -478,12 +477,68 @@ class _Reader:
                     continue
                 except BadInput:
                     pass
-            raise BadInput(f"workload file {self.path}, line {self.lines[position]}: {wrong}")
+            why = _wrong_with(row, asked) or str(wrong)
+            raise BadInput(f"workload file {self.path}, line {self.lines[position]}: {why}")
+
+    def _of_no_machine(self, names: tuple[str, ...]) -> BadInput:
+        """The error for operations that no machine of Concur's has all of."""
+        best = max(_preferred(), key=lambda known: len(operations(known) & set(names)))
+        known = [name for name in names if name in operations(best)]
+        odd = next(name for name in names if name not in known)
+        position = next(i for i, row in enumerate(self.found.rows) if row.f == odd)
+        beside = f" beside {', '.join(known)}" if known else ""
+        return BadInput(
+            f"workload file {self.path}, line {self.lines[position]}: operation {odd[:40]!r}"
+            f"{beside}, expected operations of one machine: "
+            + "; ".join(f"{m.name} has {', '.join(_tags(m))}" for m in _preferred())
+            + "; or --machine package.module:Class"
+        )
+
+
+PAIRS = {
+    "cas": "[old, new]",
+    "scan": "[first key, how many]",
+    "release": "[owner, token]",
+}
+"""Operations whose value is a pair."""
+
+
+def _wrong_with(row: Row, asked: Machine[Any, Any]) -> str:
+    """Why one of Concur's machines does not take a row, in words of the file; "" if unknown."""
+    f, key = row.f, row.key
+    if asked not in all_machines():
+        return ""
+    if f not in operations(asked):
+        known = ", ".join(_tags(asked))
+        return f"unknown operation {f[:40]!r}, expected one of the machine {asked.name}: {known}"
+    if asked.name == "kv" and f != "scan" and key is None:
+        return f"{f} without a key, expected one in the column key"
+    if not isinstance(key, str | None):
+        return f"{f} with key {key!r}, expected text"
+    if row.size >= 0 and f not in WRITES and f != "cas":
+        return f"{f} with value_bytes, expected a value"
+    if f in PAIRS:
+        parsed = _parsed(row.value) or row.value
+        if not isinstance(parsed, tuple) or len(parsed) != 2:
+            given = "without a value" if row.value is None else f"with value {_cut(row.value)}"
+            return f"{f} {given}, expected {PAIRS[f]}, a list as JSON has them"
+    elif row.value is None and f in ("add", "fetch-add", "acquire"):
+        return f"{f} without a value, expected one in the column value"
+    return ""
+
+
+def _cut(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _tags(known: Machine[Any, Any]) -> list[str]:
+    return [str(kind.__struct_config__.tag) for kind in known.commands]
 
 
 def operations(known: Machine[Any, Any]) -> set[str]:
     """The names of a machine's operations, as histories have them."""
-    return {str(kind.__struct_config__.tag) for kind in known.commands}
+    return set(_tags(known))
 
 
 def _preferred() -> list[Machine[Any, Any]]:
@@ -494,6 +549,9 @@ def _preferred() -> list[Machine[Any, Any]]:
 def _unknown(name: str) -> str:
     if name == "time":
         return f"column time: which unit? expected {', '.join(UNITS)}"
+    for separator in (";", "\t"):
+        if separator in name:
+            return f"columns with {separator!r} between them, expected commas"
     return (
         f"unknown column {name[:40]!r}, expected a header with f and some of "
         f"{', '.join(COLUMNS[1:])}, or the seven columns of Twitter's cache traces"
