@@ -7,6 +7,8 @@ durable votes, R9 the classics of teaching.
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from concur.protocols.raft import Raft, Replica
 from concur.protocols.raft.messages import AppendEntries, Configuration, Name, server_of
 from concur.protocols.raft.replication import Progress
@@ -256,7 +258,7 @@ ONE_BY_ONE: dict[str, Any] = {"window_max": 1, "batch_max": 1, **CALM}
 """A new leader replicates what it inherited one entry at a time."""
 
 WHOLE, QUICK = Raft(), Raft(**HASTY)
-SOME = tuple(range(20))
+MANY = tuple(range(100))
 """Seeds with which the unbroken protocol lives through the same stories."""
 
 
@@ -264,22 +266,26 @@ def told(
     mutant: Raft, replicas: int, breaks: tuple[str, ...], seed: int, unbroken: Raft, story: str
 ) -> Mutant:
     """A mutant that a schedule written by hand catches, with some seeds."""
-    return Mutant(mutant, replicas, breaks, seed, unbroken, story, unbroken_seeds=SOME)
+    return Mutant(mutant, replicas, breaks, seed, unbroken, story, unbroken_seeds=MANY)
 
 
 RAFT_MUTANTS: tuple[Mutant, ...] = (
     told(R1(**CALM), 4, BROKEN, 0, SingleServer(**CALM), TWO_CHANGES),
-    Mutant(DirectChange(), 4, SAFETY, 1, WHOLE, AT_ONCE, 2, unbroken_seeds=SOME),
+    Mutant(DirectChange(), 4, SAFETY, 1, WHOLE, AT_ONCE, 2, unbroken_seeds=MANY),
     told(R2(**ONE_BY_ONE), 3, BROKEN, 15, Raft(**ONE_BY_ONE), FIGURE_8),
     told(R3(**CALM), 3, BROKEN, 4, Raft(**CALM), TWO_VOTES),
     Mutant(R3Term(**HASTY), 3, BROKEN, 0, QUICK),
     Mutant(SendsBeforeSync(**HASTY), 3, BROKEN, 0, QUICK),
     Mutant(WipedKeepsItsName(), 3, BROKEN, 4, WHOLE),
-    Mutant(UnboundedLease(), 3, SAFETY, 18, WHOLE),
+    told(UnboundedLease(**LEASING), 3, SAFETY, 0, Raft(**LEASING), OLD_LEASE),
     told(LongLease(**LEASING), 3, SAFETY, 0, Raft(**LEASING), OLD_LEASE),
-    told(LeaseAndTransfer(**SLOWLY), 3, SAFETY, 2, Raft(**SLOWLY), INVITATION),
+    told(LeaseAndTransfer(**SLOWLY), 3, SAFETY, 0, Raft(**SLOWLY), INVITATION),
     Mutant(AnyLog(), 3, BROKEN, 1, WHOLE),
     Mutant(StaleTail(), 3, BROKEN, 1, WHOLE),
     Mutant(PastTheLog(), 3, BROKEN, 1, WHOLE),
     told(NoFirstEntry(**EAGER), 3, SAFETY, 0, Raft(**EAGER), EARLY_READS),
 )
+
+JOINTLY = msgspec.structs.replace(RAFT_MUTANTS[0], unbroken=Raft(**CALM))
+"""R1 was made from single-server changes. Raft as it is here, with joint consensus, is told of the
+same two changes, and lives through them too."""

@@ -7,16 +7,21 @@ on which the unbroken protocol has to pass a directed campaign.
 
 import pytest
 
+from concur.simulate.case import failures
+from concur.simulate.shrink import shrink
 from concur.testing import killed_by
 from tests.mutants.base import RUNS_MAX, Mutant, alarms, caught_with, hunt, smallest
 from tests.mutants.hunt import MUTANTS, table
+from tests.mutants.raft import JOINTLY
 
 by_name = pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 with_seed = pytest.mark.parametrize(
     "mutant", [m for m in MUTANTS if m.seed is not None], ids=lambda mutant: mutant.name
 )
 directed = pytest.mark.parametrize(
-    "mutant", [m for m in MUTANTS if m.unbroken_seeds], ids=lambda mutant: mutant.name
+    "mutant",
+    [m for m in (*MUTANTS, JOINTLY) if m.unbroken_seeds],
+    ids=lambda mutant: f"{mutant.name}-{mutant.unbroken.name}",
 )
 
 
@@ -41,6 +46,13 @@ def test_the_unbroken_protocol_raises_no_alarm_on_that_seed(mutant: Mutant) -> N
     assert alarms(mutant, [mutant.seed]) == ()
 
 
+def test_joint_consensus_bears_the_changes_that_single_server_changes_must_take_in_turn() -> None:
+    assert JOINTLY.seed is not None
+    assert JOINTLY.unbroken is not None
+    assert JOINTLY.unbroken.name == "raft"
+    assert alarms(JOINTLY, [JOINTLY.seed]) == ()
+
+
 def test_the_suite_alone_kills_some() -> None:
     mutant = next(m for m in MUTANTS if m.name == "mutant-p1")
     assert killed_by(mutant, effort=0.1, first=True) == ("invariants_hold_in_every_state",)
@@ -56,6 +68,14 @@ def test_a_hunt_counts_only_what_the_mutant_breaks() -> None:
     assert hunt(other, 1) is None
 
 
+def test_what_shrinking_begins_with_can_be_run_again() -> None:
+    """Faults of all kinds hit spares too, and a schedule that names them is not without spares."""
+    mutant = next(m for m in MUTANTS if m.name == "mutant-r3-term")
+    assert mutant.seed is not None
+    shrunk = shrink(mutant.case(mutant.seed), runs_max=1)
+    assert shrunk.failure.property in dict(failures(shrunk.original.run()))
+
+
 def test_a_table_has_straight_columns() -> None:
     assert table([("a", "bb"), ("ccc", "d")]) == "a    bb\nccc  d"
 
@@ -68,6 +88,7 @@ def test_the_hunt_catches_it_and_shrinks_the_trace(mutant: Mutant) -> None:
     shrunk = smallest(mutant, catch)
     print(f"{mutant.name}: seed {catch.seed}, {catch.runs} runs, {catch.property}\n{shrunk}")
     assert len(shrunk.schedule.faults) <= 6
+    assert shrunk.failure.property in dict(failures(shrunk.case.run()))
 
 
 @pytest.mark.campaign

@@ -1,26 +1,40 @@
 """Checks of what comes off a wire from elsewhere: other versions, broken bytes, strange messages.
 
 The contract is in `concur.messages`: fields are added at the end, with defaults; what the codec
-does not know, it refuses with BadInput before any step; a node survives what it does not handle.
-Each message is tried as walks have seen it and with values made up from its annotations.
+does not know, it refuses with BadInput before any step; a node survives what it does not handle,
+and what somebody says who is none of the nodes that it works with. Each message is tried as walks
+have seen it and with values made up from its annotations.
 """
 
+import sys
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Union
 
 import msgspec
 
 from concur.chance import Stream
-from concur.effects import Deliver
+from concur.effects import (
+    CancelTimer,
+    Deliver,
+    Effect,
+    Event,
+    Multicast,
+    Send,
+    Timer,
+    TimerName,
+    TurnEnd,
+)
 from concur.errors import BadInput
 from concur.logs import Log
 from concur.messages import Codec, Message, check_value, encode
-from concur.testing.cluster import Cluster, Violated
+from concur.node import Node
+from concur.testing.cluster import Cluster, Seat, Violated
 from concur.testing.laboratory import same
-from concur.testing.subject import Subject
-from concur.values import Map, Set
+from concur.testing.subject import REPLICAS_TRIED, Subject
+from concur.testing.walk import Walk
+from concur.values import Map, Set, encode_collection
 
 MADE_UP = 4
 """Made-up messages of each kind."""
@@ -29,6 +43,17 @@ FLIPS = 60
 CUTS_MAX = 200
 """Encodings cut short, for each message."""
 DEPTH_MAX = 3
+ADDED = "added_by_a_later_version"
+STRANGER = "x9"
+"""Who is no node of any protocol here."""
+ODD = 4
+"""Odd messages of each kind that a stranger says at a time."""
+STRANGERS_WALKS = 6
+STRANGERS_STEPS = 250
+STRANGERS_EVERY = 10
+"""After one step in so many, strangers speak."""
+STEP_LINES_MAX = 200_000
+"""Lines of Python that a step may take; one that takes more has let a stranger say how many."""
 
 
 class FromTheFuture(Message, frozen=True):
@@ -38,7 +63,10 @@ class FromTheFuture(Message, frozen=True):
 
 
 def messages_of_other_versions_are_understood(subject: Subject) -> None:
-    """Fields that a later version adds at the end are ignored; those that are lacking, default."""
+    """Fields that a later version adds at the end are ignored; those that are lacking, default.
+
+    In messages, and in the Structs inside them.
+    """
     codec = Codec(subject.protocol.messages())
     for kind in codec.kinds.values():
         for struct in _structs(kind):
@@ -49,15 +77,17 @@ def messages_of_other_versions_are_understood(subject: Subject) -> None:
                     "leave out forbid_unknown_fields",
                 )
         for message in _samples(subject, kind):
-            later = _later(kind)
-            values = [getattr(message, name) for name in kind.__struct_fields__]
-            sent = encode(later(*values, added=(7,)))
+            sent = encode(_on_the_wire(message, _with_one_more))
             _understood(subject, codec, sent, message, "with a field more, as a later version has")
-            back = Codec([later]).decode(encode(message))
-            if [getattr(back, name) for name in kind.__struct_fields__] != values or back.added:  # type: ignore[attr-defined]
+            sent = encode(_on_the_wire(message, _without_defaults))
+            how = "without the fields that have a default, as an earlier version may be"
+            _understood(subject, codec, sent, _at_defaults(subject, message), how)
+            later: Message = Codec([_later(kind, {})]).decode(encode(message))
+            back = _on_the_wire(later, _without_the_last)
+            if encode(back) != encode(message) or not _nothing_was_added(later):
                 subject.fail(
-                    f"{kind.__name__} as it is now is read by a later version, which added a field "
-                    f"with a default, as {back!r}, sent was {message!r}",
+                    f"{kind.__name__} as it is now is read by a later version, which added fields "
+                    f"with defaults, as {later!r}, sent was {message!r}",
                     "let fields keep their places: array_like, and no kw_only",
                 )
 
@@ -79,57 +109,270 @@ def malformed_messages_are_refused(subject: Subject) -> None:
 
 
 def strange_messages_stop_no_node(subject: Subject) -> None:
-    """A message that a role does not handle, from a peer of another version, changes nothing."""
-    protocol = subject.protocol
-    cluster = Cluster(protocol, replicas=subject.replicas, machine=subject.laboratory().machine)
-    try:
-        cluster.start()
-    except Violated as broken:
-        subject.fail(str(broken), "a node that cannot even start")
-    strange: list[Message] = [FromTheFuture(1)]
-    strange += [one for kind in protocol.messages() for one in _samples(subject, kind)[:1]]
-    seats = {seat.role.name: seat for seat in cluster.seats.values()}
-    for seat in seats.values():
+    """Nobody has to be one of us to send a message: whatever strangers say, nodes go on.
+
+    A message that a role does not handle changes nothing. One that it handles comes as somebody
+    else has just sent it, with some of its values replaced by odd ones, and made up altogether; to
+    nodes in the states of random walks, without and with others before it.
+    """
+    for replicas in dict.fromkeys((subject.replicas, _fewest(subject))):
+        for seed in range(subject.times(STRANGERS_WALKS)):
+            strangers = _Strangers(subject, seed)
+            walk = Walk(subject.protocol, seed, replicas=replicas, watchers=(strangers.watch,))
+            try:
+                walk.run(STRANGERS_STEPS)
+            except Violated:
+                return  # without strangers, too: that is for other checks
+
+
+class _Strangers:
+    """Says things to twins of the nodes of a walk, which goes on as if nothing had happened."""
+
+    def __init__(self, subject: Subject, seed: int) -> None:
+        self.subject = subject
+        self.dice = Stream(seed, "strangers")
+        self.codec = Codec(subject.protocol.messages())
+        self.heard: dict[type[Message], Message] = {}
+        self.cancelled: set[tuple[str, TimerName]] = set()
+
+    def watch(
+        self, cluster: Cluster, seat: Seat, event: Event, effects: list[Effect], before: Any
+    ) -> None:
+        for effect in effects:
+            if isinstance(effect, Send | Multicast):
+                self.heard[type(effect.message)] = effect.message
+        if self.dice.chance(1 / STRANGERS_EVERY):
+            twin, self.cancelled = self._twin(seat), set()
+            for number, message in enumerate(self._messages()):
+                self._say(twin, seat, Deliver(STRANGER, message), number)
+            for path, name in seat.timers:
+                if (path, name) not in self.cancelled:
+                    self._say(twin, seat, Timer(name, path), number + 1)
+
+    def _twin(self, seat: Seat) -> Node[Any]:
         node = seat.node
         assert node is not None
-        for message in strange:
-            if type(message) in node._messages:
-                continue
-            before = node.snapshot()
-            try:
-                node.step(Deliver("x9", message), seat)
-            except Exception as error:
-                subject.fail(
-                    f"{type(node).__name__} fails at a message that it does not handle, "
-                    f"{type(message).__name__}: {type(error).__name__}: {error}",
-                    "do not override the core's methods of Node",
-                )
-            if node.snapshot() != before:
-                subject.fail(
-                    f"{type(node).__name__} is changed by a message that it does not handle, "
-                    f"{type(message).__name__}",
-                    "do not override the core's methods of Node",
-                )
+        twin = type(node)(node.id, node.params, node.config, node.machine)
+        twin.restore(node.snapshot())
+        return twin
+
+    def _messages(self) -> list[Message]:
+        """Of each kind some, in any order; only what the codec lets through."""
+        found: list[Message] = [FromTheFuture(1)]
+        for kind in self.codec.kinds.values():
+            like = self.heard.get(kind)
+            many = [like] if like is not None else []
+            for _ in range(ODD):
+                try:
+                    odd = made_up(kind, self.dice) if like is None else self._odd(like)
+                    many.append(self.codec.decode(encode(odd)))
+                except Exception:  # its __post_init__ or the codec refuses it
+                    continue
+            found += many
+        return self.dice.shuffled(found)
+
+    def _odd(self, value: Any) -> Any:
+        """Like `value`, but for one field, here or further inside."""
+        if isinstance(value, tuple) and value and self.dice.chance(0.7):
+            at = self.dice.below(len(value))
+            return (*value[:at], self._odd(value[at]), *value[at + 1 :])
+        if not isinstance(value, msgspec.Struct) or not value.__struct_fields__:
+            return made_up(type(value), self.dice)
+        kind = type(value)
+        name = self.dice.choice(kind.__struct_fields__)
+        inside = getattr(value, name)
+        if isinstance(inside, tuple | msgspec.Struct) and self.dice.chance(0.7):
+            odd = self._odd(inside)
+        else:
+            odd = made_up(typing.get_type_hints(kind, include_extras=True)[name], self.dice)
+        fields = {n: getattr(value, n) for n in kind.__struct_fields__}
+        return kind(**(fields | {name: odd}))
+
+    def _say(self, node: Node[Any], seat: Seat, event: Deliver | Timer, number: int) -> None:
+        what = type(event.message) if isinstance(event, Deliver) else None
+        unknown = what is not None and what not in node._messages
+        before = node.snapshot() if unknown else None
+        try:
+            with _Patience(STEP_LINES_MAX):
+                effects = node.step(event, seat)
+                if node.wants_turn_end and not unknown:
+                    effects += node.step(TurnEnd(), seat)
+        except Exception as error:
+            self._fail(node, event, number, f"raises {type(error).__name__}: {error}")
+        for effect in effects:
+            if isinstance(effect, CancelTimer):
+                self.cancelled.add((effect.path, effect.name))
+        for broken in node.broken_invariants():
+            self._fail(node, event, number, f"breaks {broken}")
+        if unknown and node.snapshot() != before:
+            self._fail(node, event, number, "is changed")
+
+    def _fail(self, node: Node[Any], event: Deliver | Timer, number: int, how: str) -> None:
+        said = event.message if isinstance(event, Deliver) else event
+        after = f", after {number} other messages of strangers" if number else ""
+        if isinstance(event, Deliver) and type(event.message) not in node._messages:
+            fix = "do not override the core's methods of Node"
+        else:
+            fix = (
+                "believe nobody what only nodes of self.config can know, and bound every number "
+                "that comes from outside before it is used"
+            )
+        self.subject.fail(f"{type(node).__name__} {how} at a stranger's {said!r}{after}", fix)
+
+
+class _Endless(Exception):
+    """A step goes on and on: it counts up to a number that it was told."""
+
+
+class _Patience:
+    """Ends what runs inside after so many lines of Python: a bound that no clock has a say in."""
+
+    def __init__(self, lines_max: int) -> None:
+        self.left = lines_max
+
+    def __enter__(self) -> None:
+        self.before = sys.gettrace()
+        if self.before is None:  # else a debugger, or whoever measures coverage, is at work
+            sys.settrace(self._count)
+
+    def __exit__(self, *error: object) -> None:
+        if self.before is None:
+            sys.settrace(None)
+
+    def _count(self, frame: types.FrameType, event: str, argument: Any) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise _Endless("it does not end; a number that came from outside is not bounded")
+        return self._count
 
 
 # --- below ---------------------------------------------------------------------------------------
 
 
-def _later(kind: type[Message]) -> type[Message]:
-    """The same message with a field more."""
-    hints = typing.get_type_hints(kind, include_extras=True)
+Vary = Callable[[msgspec.Struct, list[Any]], list[Any]]
+"""What becomes of the fields of a Struct, given those of the Structs inside."""
+
+
+def _on_the_wire(value: Any, vary: Vary) -> Any:
+    """What `value` looks like to the encoder, with the fields of each Struct varied."""
+    if isinstance(value, Set | Map | Log):
+        return _on_the_wire(encode_collection(value), vary)
+    if isinstance(value, tuple | list):
+        return [_on_the_wire(item, vary) for item in value]
+    if not isinstance(value, msgspec.Struct):
+        return value
+    config, names = value.__struct_config__, value.__struct_fields__
+    fields = vary(value, [_on_the_wire(getattr(value, name), vary) for name in names])
+    if config.array_like:
+        return [config.tag, *fields] if config.tag is not None else fields
+    tag = {config.tag_field: config.tag} if config.tag_field is not None else {}
+    return tag | dict(zip((*names, ADDED), fields, strict=False))
+
+
+def _with_one_more(struct: msgspec.Struct, fields: list[Any]) -> list[Any]:
+    return [*fields, [7]]
+
+
+def _without_the_last(struct: msgspec.Struct, fields: list[Any]) -> list[Any]:
+    return fields[:-1]
+
+
+def _without_defaults(struct: msgspec.Struct, fields: list[Any]) -> list[Any]:
+    return fields[: _needed(type(struct))]
+
+
+def _needed(kind: type[msgspec.Struct]) -> int:
+    """How many fields of a Struct have no default; they are the first ones."""
+    return sum(1 for field in msgspec.structs.fields(kind) if field.required)
+
+
+def _at_defaults(subject: Subject, value: Any) -> Any:
+    """`value` as it is where nothing is said about fields that have a default, at any depth."""
+    if isinstance(value, tuple):
+        return tuple(_at_defaults(subject, item) for item in value)
+    if isinstance(value, Log):
+        return type(value)([_at_defaults(subject, item) for item in value], value.base)
+    if isinstance(value, Set):
+        return Set(_at_defaults(subject, item) for item in value)
+    if isinstance(value, Map):
+        return Map(_at_defaults(subject, tuple(value.items())))
+    if not isinstance(value, msgspec.Struct):
+        return value
+    kind = type(value)
+    names = kind.__struct_fields__[: _needed(kind)]
+    fields = {name: _at_defaults(subject, getattr(value, name)) for name in names}
+    try:
+        return kind(**fields)
+    except (TypeError, ValueError) as error:
+        subject.fail(
+            f"{kind.__name__} of {', '.join(names) or 'no field'} alone is refused: {error}",
+            "give fields defaults that are what an earlier version means, which has no such fields",
+        )
+
+
+def _later(annotation: Any, made: dict[Any, Any]) -> Any:
+    """The same type, in which every Struct has a field more."""
+    if annotation in made:
+        return made[annotation]
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return Union[tuple(_later(one, made) for one in arguments)]  # noqa: UP007
+    if origin is typing.Annotated:
+        return _later(arguments[0], made)
+    if origin in (tuple, Map, Set, Log):
+        return origin[tuple(one if one is ... else _later(one, made) for one in arguments)]
+    if not (isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)):
+        return annotation
+    made[annotation] = annotation  # one that contains itself stays as it is inside
+    hints = typing.get_type_hints(annotation, include_extras=True)
     fields: list[Any] = []
-    for field in msgspec.structs.fields(kind):
-        if field.default is not msgspec.NODEFAULT:
-            fields.append((field.name, hints[field.name], field.default))
-        elif field.default_factory is not msgspec.NODEFAULT:
-            factory = msgspec.field(default_factory=field.default_factory)
-            fields.append((field.name, hints[field.name], factory))
+    for field in msgspec.structs.fields(annotation):
+        kind = _later(hints[field.name], made)
+        if field.required:
+            fields.append((field.name, kind))
         else:
-            fields.append((field.name, hints[field.name]))
-    fields.append(("added", tuple[int, ...], ()))
-    made = msgspec.defstruct(kind.__name__, fields, bases=(Message,), frozen=True)
-    return typing.cast(type[Message], made)
+            factory = field.default_factory
+            if factory is msgspec.NODEFAULT:
+                factory = _always(field.default)
+            fields.append((field.name, kind, msgspec.field(default_factory=factory)))
+    fields.append((ADDED, tuple[int, ...], ()))
+    config = annotation.__struct_config__
+    made[annotation] = later = msgspec.defstruct(
+        annotation.__name__,
+        fields,
+        frozen=True,
+        array_like=config.array_like,
+        tag=config.tag,
+        tag_field=config.tag_field,
+    )
+    return later
+
+
+def _always(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+def _nothing_was_added(value: Any) -> bool:
+    """Whether the field that later versions added is everywhere at its default."""
+    if isinstance(value, tuple | Set | Log):
+        return all(map(_nothing_was_added, value))
+    if isinstance(value, Map):
+        return _nothing_was_added(tuple(value.items()))
+    if not isinstance(value, msgspec.Struct):
+        return True
+    inside = (getattr(value, name) for name in value.__struct_fields__ if name != ADDED)
+    return not getattr(value, ADDED, ()) and all(map(_nothing_was_added, inside))
+
+
+def _fewest(subject: Subject) -> int:
+    """The least number of replicas: a group of one decides at once what a stranger asks for."""
+    for count in sorted(REPLICAS_TRIED):
+        try:
+            subject.protocol.validate(count)
+        except BadInput:
+            continue
+        return count
+    return subject.replicas
 
 
 def _understood(subject: Subject, codec: Codec, data: bytes, sent: Message, how: str) -> None:
@@ -214,7 +457,8 @@ def made_up(annotation: Any, dice: Stream, depth: int = 0) -> Any:
     kind = origin or annotation
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         hints = typing.get_type_hints(kind, include_extras=True)
-        return kind(*(made_up(hints[name], dice, depth + 1) for name in kind.__struct_fields__))
+        names = kind.__struct_fields__
+        return kind(**{name: made_up(hints[name], dice, depth + 1) for name in names})
     return _scalar(annotation, dice)
 
 

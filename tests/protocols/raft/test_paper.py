@@ -12,7 +12,7 @@ from concur.effects import Definite
 from concur.errors import BadInput
 from concur.logs import Log
 from concur.machines.kv import Append, Get, Put
-from concur.messages import Command, size
+from concur.messages import Command, Message, size
 from concur.parts.client import NotLeader, Overloaded, Read, Reply, Request
 from concur.parts.transfer import FetchSnapshot, SnapshotChunk
 from concur.protocols.raft import Raft
@@ -22,14 +22,25 @@ from concur.protocols.raft.messages import (
     AppendEntries,
     Entry,
     InstallSnapshot,
+    NotNeeded,
     PreVote,
+    Rejoin,
     RequestPreVote,
     RequestVote,
     TimeoutNow,
     Vote,
 )
 from tests.protocols.harness import KV, Table, apart
-from tests.protocols.raft.helpers import append, batch, cluster, give_log, leader, state, terms_of
+from tests.protocols.raft.helpers import (
+    append,
+    batch,
+    cluster,
+    entries,
+    give_log,
+    leader,
+    state,
+    terms_of,
+)
 
 OUTRIGHT: dict[str, Any] = {"pre_vote": False, "check_quorum": False}
 """Elections as in the paper, without what the dissertation adds."""
@@ -404,6 +415,28 @@ def test_answers_of_outsiders_do_not_count() -> None:
     assert not table.find(Reply)
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        RequestVote(9, "r3", 99, 9, True), Vote(9, "r1", True, "r3"), PreVote(9, 9, True, "r3"),
+        TimeoutNow(1), AppendEntries(1, 0, 0, entries(1), 99, 1), AppendEntries(9, 0, 0, (), 99, 1),
+        Appended(1, True, 99, 0, 0, 9, "r3"), Appended(9, False, 0, 0, 0, 0, "r3"),
+        InstallSnapshot(9, 99), Rejoin("r3#9"), NotNeeded("r3#2"),
+    ],
+    ids=lambda message: type(message).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("node", ["r1", "r2", "r3"])
+def test_who_is_no_server_is_believed_nothing(node: str, message: Message) -> None:
+    """To a leader, a follower, and one that lost its disk; with true terms, and terms to come."""
+    table = cluster()
+    table.wipe("r3")
+    table.wires.clear()
+    before = state(table, node).snapshot()
+    table.put("x9", node, message)
+    table.deliver()
+    assert state(table, node).snapshot() == before
+
+
 # --- flow control (D 10.2) ------------------------------------------------------------------------
 
 
@@ -480,7 +513,7 @@ def test_what_came_early_is_forgotten_with_its_term() -> None:
 
 
 def test_what_comes_early_is_bounded_in_messages_and_in_bytes() -> None:
-    """What has no room is refused, so that it comes again; and room that was taken is given back."""
+    """What has no room is refused, so that it comes again; what is over gives its room back."""
     table = Table(Raft(), 3)
     append(table, "r1", "r2", 1, (0, 0), 1)
     table.take()
@@ -695,17 +728,6 @@ def test_7_a_candidate_that_installs_a_snapshot_follows(pre_vote: bool) -> None:
     table.ring("r3", "election")
     assert node.role == ("pre-candidate" if pre_vote else "candidate"), "now it may try again"
     assert node.log.base.index == node.committed == node.log.last_index
-
-
-def test_7_a_snapshot_of_a_later_term_brings_the_term() -> None:
-    """An entry of term 3 is in a log whose term is at least 3."""
-    table = lagging()
-    ((_, effect),) = [u for u in table.unsaved if u[0] == "r3"]
-    table.restart("r3")
-    snapshot = msgspec.structs.replace(effect.snapshot, mark=(effect.snapshot.mark[0], "3"))
-    node = state(table, "r3")
-    node.take_over(snapshot)
-    assert (node.term, node.role, node.voted_for) == (3, "follower", "")
 
 
 def test_7_the_log_is_cut_at_snapshots_but_for_a_tail() -> None:

@@ -250,7 +250,8 @@ def test_asking_again_does_not_put_off_the_answer() -> None:
         table.put("r4", "r1", Rejoin("r4#2"))
         table.deliver(Rejoin)
         table.ring("r1", "heartbeat")
-    table.deliver(AppendEntries, to="r2")
+    first, *_ = table.take(AppendEntries, to="r2")
+    table.hand(first)
     table.deliver(Appended)
     assert table.take(NotNeeded) == [("r1", "r4", NotNeeded("r4#2"))]
 

@@ -95,8 +95,9 @@ the leader.
 
 **Limits.** `queue_max` commands and as many reads wait at a leader, then Overloaded; `pipeline_max`
 entries that are not committed, then the queue grows; `window_max` entries to a follower that it has
-not acknowledged; `log_entries_max` entries in a log, then no more commands until a snapshot has let
-it forget some. Clients get an indefinite answer at their deadline.
+not acknowledged; 256 messages and 16 MiB that a follower keeps because they overtook others, then
+they are sent again; `log_entries_max` entries in a log, then no more commands until a snapshot has
+let it forget some. Clients get an indefinite answer at their deadline.
 """
 
 from collections.abc import Iterable

@@ -18,6 +18,8 @@ They must not lock each other out. A server whose term is ahead (say it campaign
 while it was alone) is ignored as a candidate and ignores the leader's stale term as a follower: so
 it answers AppendEntries with its term, and the leader makes way, once. A pre-candidate whose term
 is behind is answered with the term of the other, or it would ask for ever for a term that is over.
+
+Who is no server of this system, member or spare, is believed no term and no vote (CORE.md, 18).
 """
 
 from concur.effects import Timer
@@ -157,6 +159,8 @@ class Elector(Logged):
 
     @on(PreVote, paper="dissertation 9.6")
     def count_pre_vote(self, source: str, m: PreVote) -> None:
+        if source not in self.servers:
+            return
         if m.term > self.term:
             self.step_down(m.term)
         elif self.role == PRE_CANDIDATE and m.granted and m.asked == self.term + 1:
@@ -165,6 +169,8 @@ class Elector(Logged):
 
     @on(Vote, paper="5.2")
     def count_vote(self, source: str, m: Vote) -> None:
+        if source not in self.servers:
+            return
         if m.term > self.term:
             self.step_down(m.term)
         elif (
@@ -194,6 +200,8 @@ class Elector(Logged):
 
     @on(RequestVote, paper="5.2, 5.4.1; dissertation 4.2.3")
     def vote(self, source: str, m: RequestVote) -> None:
+        if source not in self.servers:
+            return
         if self.params.check_quorum and not m.transfer and self.hears_leader():
             return
         if m.term > self.term:
@@ -212,7 +220,8 @@ class Elector(Logged):
 
     @on(TimeoutNow, paper="dissertation 3.10")
     def take_the_lead(self, source: str, m: TimeoutNow) -> None:
-        if m.term == self.term and self.role != LEADER and self.may_campaign():
+        invited = m.term == self.term and source in self.servers
+        if invited and self.role != LEADER and self.may_campaign():
             self.campaign(invited=True)
 
     # Overridden further up.

@@ -49,6 +49,8 @@ class Follower(Elector):
 
     @on(AppendEntries, paper="5.2, 5.3")
     def append_entries(self, source: str, m: AppendEntries) -> None:
+        if self.leader != source and source not in self.servers:
+            return
         if m.term < self.term:
             answer = Appended(self.term, False, 0, 0, m.prev_index, 0, self.name)
             self.send(source, answer)
@@ -141,7 +143,7 @@ class Follower(Elector):
 
     @on(InstallSnapshot, paper="7")
     def be_offered(self, source: str, m: InstallSnapshot) -> None:
-        if m.term < self.term:
+        if m.term < self.term or source not in self.servers:
             return  # the next heartbeat is answered with our term
         if m.term > self.term or self.leader != source:
             self.recognise(source, m.term)

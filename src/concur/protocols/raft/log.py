@@ -1,5 +1,6 @@
 """The log: what is remembered, which configuration it names, executing it, cutting it (5.3, 7)."""
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from concur.effects import Snapshot
@@ -47,6 +48,11 @@ class Logged(Snapshots["Raft"], QuorumReads["Raft"]):
     waiting: Map[int, tuple[str, ...]] = Map()  # who asked this leader for what is at an index
 
     # --- looking things up -----------------------------------------------------------------------
+
+    @cached_property
+    def servers(self) -> tuple[str, ...]:
+        """Whose terms, votes and logs are believed: members and spares (CORE.md, 18)."""
+        return self.config.universe
 
     def term_at(self, index: int) -> int:
         log = self.log

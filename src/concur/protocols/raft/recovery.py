@@ -103,7 +103,7 @@ class Replica(Changer):
 
     @on(NotNeeded)
     def be_dismissed(self, source: str, m: NotNeeded) -> None:
-        if self.recovering and m.name == self.name:
+        if self.recovering and m.name == self.name and source in self.servers:
             self.recover()
 
     def recover(self) -> None:
@@ -123,13 +123,16 @@ class Replica(Changer):
             self.meet_stranger(source, m.name)
             if self.unsettled:
                 self.drive_on()
-        elif source in self.config.universe and self.may_change_members():
+        elif (
+            source in self.servers
+            and self.may_change_members()
+            and not any(a[:2] == (source, m.name) for a in self.asked)
+        ):
             # Nobody counts on it, if this leader still leads: the next heartbeat that is due tells.
             # A round at once would let whoever asks often set off as many. Asking again does not
             # put the answer off; one memory of each server waits, so it is a bounded number.
-            if not any(a[:2] == (source, m.name) for a in self.asked):
-                others = tuple(a for a in self.asked if a[0] != source)
-                self.asked = (*others, (source, m.name, self.round + 1))
+            others = tuple(a for a in self.asked if a[0] != source)
+            self.asked = (*others, (source, m.name, self.round + 1))
 
     def serve_reads(self) -> None:
         super().serve_reads()

@@ -237,6 +237,8 @@ class Replicator(Follower):
 
     @on(Appended, paper="5.3")
     def take_answer(self, source: str, m: Appended) -> None:
+        if source not in self.servers:
+            return
         if m.term > self.term:
             self.step_down(m.term)
             return
