@@ -117,7 +117,7 @@ class QuorumReads(Batching[B]):
                 self.serve_reads()
 
     def turn_end_due(self) -> bool:
-        return bool(self.queue) or bool(self.reads)
+        return bool(self.queue or self.reads)
 
     def end_turn(self) -> None:
         super().end_turn()

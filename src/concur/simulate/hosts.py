@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Iterable
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from concur.base import Role
@@ -369,14 +368,16 @@ class Host:
             world.at(self.free_at, self._wake, epoch)
             return
         self.clock = world.now
-        turn = tuple(islice(inbox, world.costs.turn_events_max))
-        for _ in turn:
-            inbox.popleft()
+        most = world.costs.turn_events_max
+        if len(inbox) <= most:
+            turn, self.inbox = inbox, deque()
+        else:
+            turn = deque([inbox.popleft() for _ in range(most)])
         self._steps(turn)
         if world.violations:
             return
         self._end_turn()
-        if inbox and not self.waking:
+        if self.inbox and not self.waking:
             self.waking = True
             world.at(self.free_at, self._wake, self.epoch)
 
@@ -462,8 +463,10 @@ class Host:
                     world.forget_timer()
             elif hold:
                 self.buffer.append((place, effect, 0, None, self.clock))
+            elif kind is SaveSnapshot:
+                self._save(place, effect)  # type: ignore[arg-type]
             else:
-                self._release(place, effect, 0, self.clock)
+                world.observe(place, effect, self.clock)  # type: ignore[arg-type]
 
     def _persist(self, place: Place, persist: Persist) -> None:
         parts: tuple[Persist, ...] = (persist,)
@@ -530,7 +533,7 @@ class Host:
         for place, effect, size, values, made in self.buffer:
             if values is not None:
                 break
-            self._release(place, effect, size, max(made, now))
+            self._release(place, effect, size, made if made > now else now)
             ready += 1
         del self.buffer[:ready]
         if self.dirty:
@@ -561,8 +564,10 @@ class Host:
         Moving a deadline back, which is what heartbeats do to election timers all the time, only
         notes the new one; the scheduler looks again when it gets to the old one.
         """
-        wait = effect.after_ns - effect.after_ns * self.drift_ppm // 1_000_000
-        deadline = self.clock + max(wait, 0)
+        wait = effect.after_ns
+        if self.drift_ppm:
+            wait -= wait * self.drift_ppm // 1_000_000
+        deadline = self.clock + (wait if wait > 0 else 0)
         key = (effect.path, effect.name)
         timer = place.timers.get(key)
         if timer is not None:

@@ -244,13 +244,14 @@ class World:
 
     def transmit(self, place: Place, to: str, effect: Send | Multicast, size: int, at: int) -> None:
         """Put a message on the link to its receiver at time `at`."""
-        route = place.routes.get(to)
-        if route is None:
+        try:
+            target, below, link = place.routes[to]
+        except KeyError:
             route = self._route(place, to)
             if route is None:
                 self.count["dropped: no such node"] += 1
                 return
-        target, below, link = route
+            target, below, link = route
         self.messages_sent += 1
         self.bytes_sent += size
         path = effect.path
@@ -263,8 +264,8 @@ class World:
             if byte_ps:  # as Link.queue does
                 free_at = link.free_at
                 at = link.free_at = (free_at if free_at > at else at) + size * byte_ps // 1000
-            arrival = at + link.table[next(link.draws) & 1023]
-            heappush(self._heap, (arrival, next(self._tickets), target.arrive, letter))
+            at += link.table[next(link.draws) & 1023]
+            heappush(self._heap, (at, next(self._tickets), target.arrive, letter))
         else:
             for arrival in link.arrivals(self, at, size):
                 self.at(arrival, link.deliver, (letter, link.epoch))
