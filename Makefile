@@ -9,7 +9,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test verify lint fix bench campaign clean env-plots env-dev
+.PHONY: help demo test verify lint fix bench compiled campaign clean env-plots env-dev
 
 help:
 	@echo "make demo      compare the protocols under faults, write concur-report.html"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint      the first half of verify: ruff and mypy"
 	@echo "make fix       format, and repair what ruff can"
 	@echo "make bench     measure: speed, and the simulator against theory"
+	@echo "make compiled  Concur with its simulator translated to C, in build/compiled; needs a compiler"
 	@echo "make campaign  1,000 seeds of each protocol with every kind of fault"
 	@echo "make clean     remove .venv, caches, build output and the demo's report"
 
@@ -49,6 +50,17 @@ bench: env-dev
 	  echo "== $$file"; $(BIN)/python $$file || failed="$$failed $$file"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "error: failed:$$failed" >&2; exit 1; fi
+
+# Beside the sources, never among them: what is compiled must not outlive an edit. The folder holds
+# all of Concur as it is now. Use it with PYTHONPATH=build/compiled, and make it again after edits.
+compiled: env-dev
+	rm -rf build
+	CONCUR_COMPILE=1 $(BIN)/python -m pip wheel -qq --disable-pip-version-check \
+	  --no-deps --wheel-dir build/wheel .
+	$(BIN)/python -m pip install -qq --disable-pip-version-check \
+	  --no-deps --target build/compiled build/wheel/*.whl
+	PYTHONPATH=build/compiled $(BIN)/python -m pytest -q -n auto --dist loadgroup tests/simulate
+	PYTHONPATH=build/compiled $(BIN)/python benchmarks/simulator_speed.py --seeds 0
 
 # Seconds of virtual time, enough for 1,000 commands even where the faults leave little of it: without
 # a disk every crash is the loss of a memory, and the primary of the next view may be one of those.

@@ -12,6 +12,7 @@ import time
 import canary
 
 from concur import MultiPaxos, Simulation
+from concur.simulate import world
 from concur.simulate.campaign import campaign
 
 
@@ -35,12 +36,15 @@ def campaign_s(seeds: int, jobs: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=0.5, help="virtual seconds of the run")
-    parser.add_argument("--seeds", type=int, default=24, help="seeds of the campaigns")
+    parser.add_argument("--seeds", type=int, default=24, help="seeds of the campaigns; 0 for none")
     arguments = parser.parse_args()
+    print("compiled" if not world.__file__.endswith(".py") else "not compiled")
     for _ in range(3):
         canary.show()
         rate, deliveries, operations = deliveries_per_second(arguments.seconds)
         print(f"{rate:,.0f} deliveries/s ({deliveries:,} deliveries, {operations:,} operations)")
+    if not arguments.seeds:
+        return
     canary.show()
     campaign_s(2, 2)  # let the workers start
     one, two = campaign_s(arguments.seeds, 1), campaign_s(arguments.seeds, 2)
