@@ -6,6 +6,7 @@ text block behind that line is replaced by what it printed. Run it after a chang
     python docs/readme.py
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ EXAMPLE = re.compile(
     r"```(?P<kind>python|sh)\n(?P<code>[^`]*?)```\n\n<!-- example:(?P<name>\w+) -->\n"
     r"```text\n(?P<output>[^`]*?)```"
 )
-LINES_MAX = 24
+LINES_MAX = 32
 HEADER = "from concur import MultiPaxos, Simulation\n"
 
 
@@ -27,7 +28,8 @@ def output(kind: str, code: str, folder: str) -> str:
     else:
         program = Path(sys.executable).with_name("concur")
         command = ["sh", "-ec", code.replace("concur ", f"{program} ", 1)]
-    done = subprocess.run(command, cwd=folder, text=True, capture_output=True, check=True)
+    wide = os.environ | {"COLUMNS": "100"}
+    done = subprocess.run(command, cwd=folder, env=wide, text=True, capture_output=True, check=True)
     lines = [line.rstrip() for line in done.stdout.splitlines()]
     if len(lines) > LINES_MAX:
         lines = [*lines[: LINES_MAX - 6], "...", *lines[-5:]]
