@@ -167,7 +167,11 @@ class CancelTimer(Value, frozen=True):
 
 
 class SaveSnapshot(Value, frozen=True):
-    """Save asynchronously; the driver answers with SnapshotSaved(index) once it is durable."""
+    """Save asynchronously; the driver answers with SnapshotSaved(index) once it is durable.
+
+    A node's snapshots become durable in the order in which it saves them, each in the place of the
+    one before.
+    """
 
     snapshot: Snapshot
     path: str = ""

@@ -71,6 +71,7 @@ class Place:
         self.base: dict[tuple[str, str], Any] = {}
         self.deltas: list[Persist] = []
         self.saved: dict[str, Snapshot] = {}
+        self.saved_at = 0  # when the last save under way will be durable
         self.timers: dict[tuple[str, TimerName], list[int]] = {}
         self.unsafe = role.node.unsafe_
         self.special = self.memory or bool(self.unsafe)
@@ -91,6 +92,7 @@ class Place:
             kind = self.began  # nothing was written since: it begins as it did then
         self.base, self.deltas = dict(self.image), []
         self.timers = {}
+        self.saved_at = 0
         durable: dict[tuple[str, str], Any] = dict(self.image)
         durable |= {(path, ""): saved for path, saved in self.saved.items() if path}
         self.node = self.role.node(
@@ -546,8 +548,10 @@ class Host:
         if place.node is not None and place.node.machine is not None:
             machine = place.node.machine
             size = len(machine.snapshot(machine.release(effect.snapshot.machine)))
-        done = world.now + (disk.sync_ns + size * disk.byte_ps // 1000) * self.disk_slow
-        self.world.at(done, self._saved, (place, effect, self.epoch))
+        took = (disk.sync_ns + size * disk.byte_ps // 1000) * self.disk_slow
+        # In order, or an older snapshot would take the place of a newer one.
+        place.saved_at = max(world.now, place.saved_at) + took
+        world.at(place.saved_at, self._saved, (place, effect, self.epoch))
 
     def _saved(self, argument: tuple[Place, SaveSnapshot, int]) -> None:
         place, effect, epoch = argument

@@ -2,8 +2,9 @@
 
 import pytest
 
-from concur.effects import SaveSnapshot
+from concur.effects import Deliver, SaveSnapshot
 from concur.machines.kv import Put
+from concur.messages import Command
 from concur.parts.client import Request
 from concur.protocols.viewstamped_replication import (
     ViewstampedReplication,
@@ -13,17 +14,21 @@ from concur.protocols.viewstamped_replication.messages import (
     CommitOk,
     Configuration,
     DoViewChange,
+    Entry,
     Prepare,
     PrepareOk,
     Recovery,
     RecoveryResponse,
     StartViewChange,
 )
+from concur.protocols.viewstamped_replication.normal import EARLY_BYTES_MAX
 from concur.values import Map
-from tests.protocols.harness import Table, apart
+from tests.protocols.harness import KV, Table, apart
 from tests.protocols.viewstamped_replication.helpers import (
     entry,
     group,
+    obeyed,
+    order,
     primary,
     propose_change,
     recovered,
@@ -332,3 +337,101 @@ def test_a_later_memory_of_the_primary_is_not_taken_for_it() -> None:
     table.run(0.1)
     assert not state(table, "r1").leads()
     assert Map({"r1": 2}) == state(table, "r2").reborn
+
+
+# --- snapshots on slow disks ----------------------------------------------------------------------
+
+
+def with_a_stale_tail(spares: int = 0) -> Table:
+    """r1, primary of view 0, has 25 operations that nobody else has; the others have gone on, and
+    cut their logs. r1 fetches their snapshot, and its disk is slow."""
+    table = group(3, spares, on="disk", snapshot_every=10, lag_max=0, batch_max=1)
+    for seq in range(1, 26):
+        command = Command("nobody", seq, KV.encode(Put("y", f"stale {seq}")))
+        table.step("r1", Deliver("c1", Request(command)))
+    table.take()
+    table.run(3, cut=apart("r1"))
+    assert primary(table) != "r1"
+    for number in range(14):
+        op = table.ask(Put("x", number))
+        table.run(5, cut=apart("r1"))
+        table.result(op)
+    return table
+
+
+def test_a_stale_tail_longer_than_a_snapshot_is_not_taken_for_what_the_snapshot_covers() -> None:
+    table = with_a_stale_tail()
+    table.auto_save = False
+    table.run(3)
+    node = state(table, "r1")
+    assert node.awaits_disk
+    assert node.last_normal_view == 0
+    assert state(table, primary(table)).acks.get("r1", 0) == 0
+    table.restart("r1")  # before the snapshot is on its disk
+    table.run(3)
+    assert state(table, "r1").last_normal_view == 0
+    table.auto_save = True
+    table.save()
+    table.run(3)
+    assert state(table, "r1").status == "normal"
+    assert state(table, "r1").machine_state == state(table, "r2").machine_state
+
+
+def test_no_epoch_is_entered_that_rests_on_a_snapshot_which_a_crash_would_forget() -> None:
+    table = with_a_stale_tail(spares=1)
+    op = order(table, "r1", "r2", "r4")
+    table.run(5, cut=apart("r1"))
+    assert obeyed(table, op)
+    table.auto_save = False
+    table.run(3)
+    assert state(table, "r1").epoch == 0
+    table.restart("r1")
+    table.auto_save = True
+    table.run(6)
+    assert state(table, "r1").epoch == 1
+    assert state(table, "r1").machine_state == state(table, "r2").machine_state
+
+
+# --- strangers (CORE.md, 18) ----------------------------------------------------------------------
+
+
+@BOTH
+def test_a_stranger_is_believed_no_rebirth(on: str) -> None:
+    table = group(on=on)
+    lies = Map({f"r{number}": 1 << 40 for number in (1, 2, 3)})
+    for replica in ("r1", "r2", "r3"):
+        table.step(replica, Deliver("x9", DoViewChange(0, 0, 0, 0, 0, (), 0, lies)))
+        assert not len(state(table, replica).reborn)
+    table.crash("r1")
+    table.run(10)
+    assert primary(table) in ("r2", "r3")
+
+
+def test_rebirths_of_replicas_that_do_not_exist_are_not_kept() -> None:
+    table = group()
+    junk = Map({f"junk{number}": 1 for number in range(1000)})
+    table.step("r2", Deliver("r3", DoViewChange(0, 0, 0, 0, 0, (), 0, junk)))
+    assert not len(state(table, "r2").reborn)
+
+
+def test_a_stranger_ends_no_recovery() -> None:
+    table = group()
+    table.wipe("r3")
+    table.wires.clear()
+    elsewhere = Configuration(1 << 40, 0, ("x9",), (0,))
+    born = state(table, "r3").born
+    lie = RecoveryResponse(born, elsewhere, 0, True, 0, 0, False, 0, Map())
+    table.step("r3", Deliver("x9", lie))
+    assert state(table, "r3").status == "recovering"
+    table.run(3)
+    assert state(table, "r3").status == "normal"
+
+
+def test_what_comes_early_is_bounded_in_bytes() -> None:
+    table = group()
+    big = Entry((Command("elsewhere", 1, bytes(1 << 20)),))
+    last = state(table, "r2").op_number
+    for ahead in range(2, 102):
+        table.step("r2", Deliver("r1", Prepare(0, 0, last + ahead, big, 0)))
+    assert 0 < state(table, "r2").early_bytes <= EARLY_BYTES_MAX
+    assert len(state(table, "r2").early) < 20

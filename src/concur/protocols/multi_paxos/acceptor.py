@@ -59,7 +59,7 @@ class Acceptor(Snapshots["MultiPaxos"], QuorumReads["MultiPaxos"]):
 
     @on(Prepare, paper="PMS 2.2 1(b); 3, for all slots at once")
     def promise(self, source: str, m: Prepare) -> None:
-        if self.recovering:
+        if self.recovering or source not in self.config.members:
             return
         if m.ballot < self.promised:
             self.send(source, Nack(self.promised))
@@ -87,6 +87,8 @@ class Acceptor(Snapshots["MultiPaxos"], QuorumReads["MultiPaxos"]):
 
     @on(Accept, paper="PMS 2.2 2(b)")
     def accept(self, source: str, m: Accept) -> None:
+        if source not in self.config.members:
+            return
         if self.recovering:
             self.follow(m.ballot)
         elif m.ballot < self.promised:

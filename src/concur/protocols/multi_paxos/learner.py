@@ -32,6 +32,8 @@ class Learner(Acceptor):
 
     @on(Heartbeat)
     def hear_heartbeat(self, source: str, m: Heartbeat) -> None:
+        if source not in self.config.members:
+            return
         if not self.recovering:
             if m.ballot < self.promised or m.ballot < self.following:
                 self.send(source, Nack(max(self.promised, self.following)))

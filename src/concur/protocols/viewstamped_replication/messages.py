@@ -45,6 +45,11 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     change: Configuration | None = None
 
 
+def weight(entry: Entry) -> int:
+    """About how many bytes of memory an entry takes."""
+    return 64 + sum([64 + len(command.body) for command in entry.commands])
+
+
 # --- 4.1 normal operation -------------------------------------------------------------------------
 
 

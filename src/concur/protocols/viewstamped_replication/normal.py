@@ -2,7 +2,7 @@
 
 from concur.effects import Timer
 from concur.messages import Command
-from concur.node import on, seconds
+from concur.node import invariant, on, seconds
 from concur.parts.client import NotLeader
 from concur.protocols.viewstamped_replication.messages import (
     Commit,
@@ -11,6 +11,7 @@ from concur.protocols.viewstamped_replication.messages import (
     Prepare,
     PrepareOk,
     StartEpoch,
+    weight,
 )
 from concur.protocols.viewstamped_replication.state import NORMAL
 from concur.protocols.viewstamped_replication.state_transfer import StateTransfer
@@ -18,6 +19,9 @@ from concur.values import Map
 
 EARLY_MAX = 1024
 """Operations that a backup keeps although some before them are missing."""
+
+EARLY_BYTES_MAX = 1 << 24
+"""Bytes of them together: what has no room comes again."""
 
 BACK_OFF_MAX = 4
 """How many times longer than usual a replica waits after view changes that came to nothing."""
@@ -29,6 +33,7 @@ class Normal(StateTransfer):
     acks: Map[str, int] = Map()  # up to where the logs of the backups reach, as the primary knows
     quorum_mark: int = 0  # the round at the last check whether a quorum still answers
     early: Map[int, Entry] = Map()  # what a backup got before what precedes it
+    early_bytes: int = 0
     failures: int = 0  # view changes since a primary was last heard
 
     # --- the primary -----------------------------------------------------------------------------
@@ -122,7 +127,8 @@ class Normal(StateTransfer):
         """This replica is the primary of a view that begins now, or of its view before a crash."""
         self.leader = self.id
         self.start = self.heard = self.op_number
-        self.acks, self.waiting, self.early = Map(), Map(), Map()
+        self.acks, self.waiting = Map(), Map()
+        self.forget_early()
         self.failures = 0
         self.cancel_timer("view")
         self.cancel_timer("repeat")
@@ -158,9 +164,9 @@ class Normal(StateTransfer):
         if not self.is_current(source, m.epoch, m.view):
             return
         op_number, last = m.op_number, self.log.last_index
-        if op_number > last + 1 or last < self.committed:
-            if op_number - last <= EARLY_MAX:
-                self.early = self.early.put(op_number, m.entry)
+        if op_number > last + 1 or self.awaits_disk:
+            if last < op_number <= last + EARLY_MAX:
+                self.keep_early(op_number, m.entry)
             self.notice_gap(op_number)
         else:
             if op_number == last + 1:
@@ -174,15 +180,25 @@ class Normal(StateTransfer):
         if m.commit_number > self.committed:
             self.commit(m.commit_number)
 
+    def keep_early(self, op_number: int, entry: Entry) -> None:
+        held = self.early_bytes + weight(entry)
+        if held <= EARLY_BYTES_MAX and op_number not in self.early:
+            self.early, self.early_bytes = self.early.put(op_number, entry), held
+
+    def forget_early(self) -> None:
+        self.early, self.early_bytes = Map(), 0
+
     def append_early(self) -> None:
         early = self.early
-        if not early or self.op_number < self.committed:
+        if not early or self.awaits_disk:
             return
         while (entry := early.get(self.op_number + 1)) is not None:
             if len(self.log) >= self.params.log_entries_max:
                 break
             self.log = self.log.append(entry)
-        self.early = early.without([op for op in early if op <= self.op_number])
+        over = [op for op in early if op <= self.op_number]
+        self.early_bytes -= sum([weight(early[op]) for op in over])
+        self.early = early.without(over)
 
     @on(Commit, paper="4.1 step 7")
     def hear_commit(self, source: str, m: Commit) -> None:
@@ -222,6 +238,7 @@ class Normal(StateTransfer):
                 view > self.view or self.status != NORMAL
             ):
                 self.follow(view)
+                self.wait_for_primary()  # it lives: whoever is still fetching its log is patient
                 if not self.asking:
                     self.ask()
 
@@ -235,3 +252,7 @@ class Normal(StateTransfer):
 
     def start_view_change(self, view: int) -> None:
         raise NotImplementedError
+
+    @invariant
+    def what_comes_early_stays_under_its_limits(self) -> bool:
+        return len(self.early) <= EARLY_MAX and 0 <= self.early_bytes <= EARLY_BYTES_MAX

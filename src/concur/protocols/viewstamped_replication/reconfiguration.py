@@ -197,6 +197,8 @@ class Replica(Recoverer):
         change = self.change
         if change is None or not self.leads() or m.number != self.change_number:
             return
+        if source not in self.newcomers():
+            return
         self.note_rebirths(Map({source: m.born}))
         change = msgspec.structs.replace(change, silent=change.silent.discard(source))
         if m.op_number >= change.goal and m.born >= self.reborn.get(source, 0):
@@ -241,7 +243,8 @@ class Replica(Recoverer):
             self.cancel_timer("quorum")
         self.configuration = change
         self.view = self.last_normal_view = 0
-        self.ready, self.candidates, self.early = Set(), Map(), Map()
+        self.ready, self.candidates = Set(), Map()
+        self.forget_early()
         self.begun, self.best, self.goal, self.arriving = False, "", UNKNOWN, ()
         self.start, self.failures, self.started = change.start, 0, Set()
         self.cancel_timer("view")

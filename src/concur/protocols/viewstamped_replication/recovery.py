@@ -166,6 +166,8 @@ class Recoverer(ViewChange):
     def count_response(self, source: str, m: RecoveryResponse) -> None:
         if self.status != RECOVERING or m.nonce != self.born:
             return
+        if source not in self.config.universe:
+            return
         self.note_rebirths(m.reborn)
         self.note_rebirths(Map({source: m.born}))
         self.responses = self.responses.put(source, m)
@@ -220,7 +222,7 @@ class Recoverer(ViewChange):
             or target is None
             or target.epoch != self.epoch
             or self.gathered() < target.op_number
-            or self.op_number < self.committed
+            or self.awaits_disk
         ):
             return
         self.install_log()
@@ -239,8 +241,9 @@ class Recoverer(ViewChange):
     # --- everybody else --------------------------------------------------------------------------
 
     def note_rebirths(self, reborn: Map[str, int]) -> None:
+        """What is said of replicas that do not exist is not kept."""
         for replica, born in reborn.items() if len(reborn) else ():
-            if born > self.reborn.get(replica, 0):
+            if born > self.reborn.get(replica, 0) and replica in self.config.universe:
                 self.reborn = self.reborn.put(replica, born)
 
     @on(Recovery, paper="4.3 step 2")

@@ -72,6 +72,13 @@ class State(Snapshots["ViewstampedReplication"], QuorumReads["ViewstampedReplica
         """Whether it has a say in the views of its epoch."""
         return self.status == NORMAL or self.status == VIEW_CHANGE
 
+    @property
+    def awaits_disk(self) -> bool:
+        """Whether a fetched snapshot runs here that is not durable yet. What the log has at its
+        place may be wrong, however long it is, and a crash would bring that back: until then
+        nothing is acknowledged and no view entered that rests on it."""
+        return self.installed > (0 if self.saved is None else self.saved.mark[0])
+
     def is_quorum(self, replicas: tuple[str, ...]) -> bool:
         return self.configuration.quorums.is_phase1(replicas)
 
@@ -139,8 +146,7 @@ class State(Snapshots["ViewstampedReplication"], QuorumReads["ViewstampedReplica
         return mark[0] > self.committed and not self.leads()
 
     def take_over(self, snapshot: Snapshot) -> None:
-        """A fetched snapshot runs here. The log goes on from it once it is durable, and not before:
-        what a crash would forget is not acknowledged, and no epoch is entered that rests on it."""
+        """A fetched snapshot runs here. The log goes on from it once it is durable."""
         self.committed = self.installed = snapshot.mark[0]
         if self.saved is snapshot:
             self.go_on_from(snapshot)
@@ -205,7 +211,7 @@ class State(Snapshots["ViewstampedReplication"], QuorumReads["ViewstampedReplica
 
     @invariant
     def the_log_reaches_what_is_executed(self) -> bool:
-        return self.committed <= max(self.log.last_index, self.installed)
+        return self.committed <= self.log.last_index or self.awaits_disk
 
     @invariant
     def a_normal_replica_has_the_log_of_its_view(self) -> bool:

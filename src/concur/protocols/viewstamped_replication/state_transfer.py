@@ -163,8 +163,8 @@ class StateTransfer(State):
                     continue
                 break
             log = self.log
-            if log.last_index < self.committed:
-                break  # until the snapshot that runs here is durable
+            if self.awaits_disk:
+                break
             if index > log.last_index:
                 if len(log) >= self.params.log_entries_max:
                     self.observe("log_full")
@@ -185,7 +185,7 @@ class StateTransfer(State):
         normal = m.last_normal_view == m.view
         if self.status == NORMAL and m.view == self.view and normal:
             skip = self.op_number - m.after
-            if 0 <= skip < len(m.entries) and self.op_number >= self.committed:
+            if 0 <= skip < len(m.entries) and not self.awaits_disk:
                 room = self.params.log_entries_max - len(self.log)
                 self.log = self.log.append(*m.entries[skip : skip + max(room, 0)])
                 self.send(self.primary, PrepareOk(self.epoch, self.view, self.op_number))

@@ -85,7 +85,8 @@ class ViewChange(Normal):
         self.status, self.view, self.leader = VIEW_CHANGE, view, ""
         self.ready, self.candidates = Set(), Map()
         self.begun, self.best, self.goal = False, "", UNKNOWN
-        self.arriving, self.early = (), Map()
+        self.arriving = ()
+        self.forget_early()
 
     @on(Timer("repeat"))
     def repeat(self) -> None:
@@ -146,6 +147,8 @@ class ViewChange(Normal):
 
     @on(DoViewChange, paper="4.2 step 3")
     def count_candidate(self, source: str, m: DoViewChange) -> None:
+        if source not in self.config.universe:
+            return
         self.note_rebirths(m.reborn)
         self.note_rebirths(Map({source: m.born}))
         if not self.joins(source, m.epoch, m.view) or self.primary != self.id or self.begun:
@@ -174,7 +177,7 @@ class ViewChange(Normal):
         has it: they may have it from a view above this one, which has another log. It will be
         acknowledged here, or else this view has nothing to say.
         """
-        if self.status != VIEW_CHANGE or not self.best or self.op_number < self.committed:
+        if self.status != VIEW_CHANGE or not self.best or self.awaits_disk:
             return
         if self.best != self.id:
             if self.gathered() < self.goal:
@@ -225,7 +228,7 @@ class ViewChange(Normal):
     def complete_view(self) -> None:
         """Be a backup of the view, once all of the log that it began with is here."""
         waits = self.status == VIEW_CHANGE and self.begun and self.goal != UNKNOWN
-        if not waits or self.gathered() < self.goal or self.op_number < self.committed:
+        if not waits or self.gathered() < self.goal or self.awaits_disk:
             return
         self.install_log()
         self.last_normal_view, self.status, self.begun = self.view, NORMAL, False
