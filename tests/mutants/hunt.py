@@ -14,6 +14,7 @@ directed, and the unbroken protocol has to pass the same.
 A file of this folder registers what a tuple called `..._MUTANTS` in it holds.
 """
 
+import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
@@ -101,11 +102,18 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def main(words: Iterable[str]) -> int:
-    words = list(words)
-    known, markdown = "--known" in words, "--markdown" in words
-    shrinks = markdown or "--shrink" in words
-    names = [word for word in words if not word.startswith("--")]
-    chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants.hunt", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("names", nargs="*", metavar="MUTANT")
+    parser.add_argument("--known", action="store_true", help="only the seeds on record")
+    parser.add_argument("--shrink", action="store_true", help="show the smallest schedules too")
+    parser.add_argument("--markdown", action="store_true", help="write docs/mutants.md to stdout")
+    given = parser.parse_args(list(words))
+    known, markdown, shrinks = given.known, given.markdown, given.markdown or given.shrink
+    names = {mutant.name for mutant in MUTANTS}
+    if unknown := [name for name in given.names if name not in names]:
+        parser.error(f"no mutant {unknown[0]}, expected one of {', '.join(sorted(names))}")
+    chosen = [mutant for mutant in MUTANTS if not given.names or mutant.name in given.names]
     rows: list[tuple[str, ...]] = [HEADING]
     missed = 0
     if markdown:

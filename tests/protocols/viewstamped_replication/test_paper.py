@@ -198,6 +198,14 @@ def test_a_replica_alone_does_not_count_views_up() -> None:
     assert state(table, primary(table)).view <= 3
 
 
+def test_a_replica_that_returns_deposes_the_primary_once() -> None:
+    table = group(5)
+    table.run(30, cut=apart("r5"))
+    table.run(30)
+    assert {state(table, f"r{number}").view for number in range(1, 6)} == {1}
+    assert primary(table) == "r2"
+
+
 def test_a_view_that_began_here_is_not_begun_again() -> None:
     table = group()
     table.ring("r2", "view")

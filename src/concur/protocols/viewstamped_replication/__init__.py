@@ -68,6 +68,8 @@ state.py, the arrows in messages.py.
   may learn in one view what was committed in a later one. Told in a DoViewChange (4.2 step 3), it
   would have the wrong log executed, by a primary that was overtaken. Here, only the primary of a
   view says what is committed in its log, and a new one begins with what it knows itself.
+* *Whoever returns deposes the primary.* A backup that was cut off comes back asking for the next
+  view, and the others follow it there, once. There is no pre-vote in the paper, nor here.
 * *Recovery during a view change.* Only replicas in a normal status answer, so a recovery waits
   until the view has begun, and the view change must do without the one that recovers. With three
   replicas both others are needed, if only for a moment.
@@ -110,7 +112,8 @@ Witnesses (6.1) and batching at clients are not built; leases (6.3) neither.
 **Limits.** `queue_max` commands and as many reads wait at a primary, then Overloaded;
 `pipeline_max` operations that are not committed, then the queue grows; `log_entries_max` entries in
 a log, then no more are taken until a snapshot has let it forget some. Clients get an indefinite
-answer at their deadline. There are no learners: orders that name some are refused.
+answer at their deadline. A backup keeps `EARLY_MAX` operations, and `EARLY_BYTES_MAX` bytes, that
+came before what precedes them. There are no learners: orders that name some are refused.
 """
 
 from collections.abc import Iterable
