@@ -187,7 +187,7 @@ def test_first_reads_so_many_and_no_more(write: Any) -> None:
 def test_invocations_of_a_history_are_asked_again(write: Any, tmp_path: Path) -> None:
     run = Simulation(Unreplicated(), replicas=1, clients=3, seed=1)
     asked = run.run("mixed:think_s=0.01", seconds=0.2).history_
-    from concur.histories.jsonl import write_jsonl
+    from concur.histories.formats.jsonl import write_jsonl
 
     path = tmp_path / "history.jsonl"
     write_jsonl(asked, path)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from concur.cli import compare, list, replay, simulate
+from concur.cli import check, compare, list, replay, simulate
 from concur.errors import BadInput
 from concur.parallel import unwinding
 
@@ -81,6 +81,7 @@ app.command("list", epilog=list.EXAMPLES)(list.list_protocols)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
+app.command("check", epilog=check.EXAMPLES)(check.check)
 
 
 def main() -> None:

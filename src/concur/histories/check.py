@@ -1,7 +1,7 @@
 """`check`: is a history linearizable? Chooses the cheapest algorithm that decides it.
 
 1. What did not happen is dropped, and so are reads without an outcome. A refused compare-and-set
-   (`fail`, error `mismatch`) did not happen either, but tells that the value differed, and stays.
+   did not happen either, but may tell that the value differed, and then stays (`admission`).
 2. Objects are checked one by one (Herlihy and Wing: linearizability is local), small ones first.
    If an operation touches all of them, like a scan, there is only one object.
 3. Reads and writes of one register whose values tell them apart go to `zones`, the rest to
@@ -10,27 +10,39 @@
    they disagree the whole history is searched at once (`timeline` says why).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from concur.errors import BadInput
+from concur.histories.admission import admitted, dropped
 from concur.histories.explain import phrase
 from concur.histories.history import History, Operation
 from concur.histories.identity import holds_bool, identity
-from concur.histories.lookahead import LOOKAHEADS, PROSPECTS
+from concur.histories.lookahead import LOOKAHEADS, PROSPECTS, Fact, Lookahead, Prospect
+from concur.histories.models.kv import KvModel
+from concur.histories.models.nondeterministic import StepFailed
+from concur.histories.models.queue import QueueModel
+from concur.histories.models.register import CasRegisterModel, RegisterModel
 from concur.histories.search import OutOfBudget, Search
 from concur.histories.specification import Specification
 from concur.histories.timeline import Timeline, loose, strict
 from concur.histories.verdict import Valid, Verdict
 from concur.histories.zones import zones
 from concur.machines.kv import KeyValue
+from concur.machines.queue import Queue
 from concur.machines.register import Register
 
 STEPS_MAX = 5_000_000
 """A step takes about a microsecond and, when it finds something new, 300 bytes of memory."""
 
-REGISTERS = {Register: ("read", "write"), KeyValue: ("get", "put")}
+REGISTERS: dict[type, tuple[str, str]] = {
+    Register: ("read", "write"),
+    RegisterModel: ("read", "write"),
+    CasRegisterModel: ("read", "write"),
+    KeyValue: ("get", "put"),
+    KvModel: ("get", "put"),
+}
 """Machines whose objects are registers as long as a history uses only these two operations."""
 
 
@@ -54,8 +66,12 @@ def check(
     operation is none of the machine's.
     """
     started = perf_counter()
-    checker = _Checker(history.operations(), machine, steps_max, started + budget_s)
-    valid, reason, anomaly = checker.decide()
+    try:
+        operations = admitted(history, machine).operations()
+        checker = _Checker(operations, machine, steps_max, started + budget_s)
+        valid, reason, anomaly = checker.decide()
+    except StepFailed as failed:
+        raise BadInput(f"model {machine.name}: its step failed: {failed}") from failed
     return Verdict(
         valid=valid,
         reason=reason,
@@ -86,7 +102,7 @@ class _Checker:
         self.operations: list[Operation] = []
         self.commands: list[Any] = []
         for op in operations:
-            if op.type == "fail" and op.error != "mismatch":
+            if dropped(op.type, op.error):
                 continue
             command = _command(machine, op)
             if op.type == "info" and machine.read_only(command):
@@ -96,7 +112,7 @@ class _Checker:
         self.objects, self.several_machines = self.split()
         self.tell_bools_apart = any(
             holds_bool(op.value) or holds_bool(op.result) for op in self.operations
-        )
+        ) or holds_bool(getattr(machine, "start", None))
 
     def split(self) -> tuple[list[Object], bool]:
         """The objects, smallest first; and whether each has a machine of its own."""
@@ -158,7 +174,8 @@ class _Checker:
         if names is None or any(operations[p].f not in names for p in found.positions):
             return None
         read, _ = names
-        anomaly = zones(operations, found.positions, timeline, read, initial=None)
+        initial = getattr(self.machine, "start", None)
+        anomaly = zones(operations, found.positions, timeline, read, initial)
         if anomaly is None:
             return None
         self.algorithms.add("zones")
@@ -174,8 +191,8 @@ class _Checker:
             self.commands,
             timeline,
             self.tell_bools_apart,
-            None if found.key is None else LOOKAHEADS.get(type(self.machine)),
-            None if found.key is None else PROSPECTS.get(type(self.machine)),
+            None if found.key is None else self.lookahead(),
+            None if found.key is None else self.prospects(),
         )
         now = perf_counter()
         steps_max = (self.steps_max - self.steps) // shares
@@ -187,6 +204,17 @@ class _Checker:
             return "unknown", reason, []
         self.steps += search.steps
         return self.answer(found, anomaly)
+
+    def lookahead(self) -> Lookahead | None:
+        if isinstance(self.machine, KvModel):
+            return self.machine.lookahead
+        return LOOKAHEADS.get(type(self.machine))
+
+    def prospects(self) -> Callable[[Sequence[Fact]], Prospect] | None:
+        """What a queue holds initially was never put into it, which a prospect argues from."""
+        if isinstance(self.machine, QueueModel):
+            return None if self.machine.start else PROSPECTS[Queue]
+        return PROSPECTS.get(type(self.machine))
 
     def answer(self, found: Object, anomaly: list[str]) -> Answer:
         if anomaly:

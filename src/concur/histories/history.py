@@ -8,9 +8,12 @@ garbage collector nothing to look at.
 from array import array
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from concur.histories.record import Recorder
 
 EventType = Literal["invoke", "ok", "fail", "info"]
 CompletionType = Literal["ok", "fail", "info"]
@@ -96,6 +99,13 @@ class History:
         self._order = array("q")  # event i: op if it is the invocation, ~op if the completion
         self._open: dict[int, int] = {}  # process -> its op that did not return
 
+    @staticmethod
+    def record(model: str = "") -> "Recorder":
+        """A recorder to put around the calls of one's own client, from threads and tasks."""
+        from concur.histories.record import Recorder
+
+        return Recorder(model)
+
     def invoke(self, process: int, f: str, key: Any, value: Any, time: int) -> int:
         """Record that `process` calls `f`. Returns the number to complete the operation with."""
         if process in self._open:
@@ -136,6 +146,10 @@ class History:
 
     def __repr__(self) -> str:
         return f"<History {self.model or 'of no model'}: {len(self)} operations>"
+
+    def operation_names(self) -> set[str]:
+        """Which `f` occur."""
+        return set(self._fs)
 
     def operations(self) -> list[Operation]:
         """All operations, in the order of their invocations."""
@@ -204,7 +218,7 @@ class History:
 
     def digest(self) -> str:
         """32 hexadecimal digits that two histories share only if their files are identical."""
-        from concur.histories.jsonl import encode_events
+        from concur.histories.formats.jsonl import encode_events
 
         digest = blake2b(digest_size=16)
         for chunk in encode_events(self.events()):
@@ -212,7 +226,7 @@ class History:
         return digest.hexdigest()
 
     def write_jsonl(self, path: str) -> None:
-        """Write the history file; see `concur.histories.jsonl.write_jsonl`."""
-        from concur.histories.jsonl import write_jsonl
+        """Write the history file; see `concur.histories.formats.jsonl.write_jsonl`."""
+        from concur.histories.formats.jsonl import write_jsonl
 
         write_jsonl(self, path)

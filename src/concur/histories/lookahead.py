@@ -23,8 +23,10 @@ Lookahead = Callable[[Any, Any, Any, Iterable[Any]], bool]
 """(state, reading command, what it returned, commands that may precede it) -> False if hopeless."""
 
 
-def kv_hopeful(state: Any, reading: Any, wanted: Scalar, available: Iterable[Any]) -> bool:
-    """For commands on one key of `KeyValue`.
+def kv_hopeful(
+    state: Any, reading: Any, wanted: Scalar, available: Iterable[Any], absent: Scalar = None
+) -> bool:
+    """For commands on one key of `KeyValue`; absent keys read as `absent`.
 
     Take any way from here to the value wanted. If nothing on it sets the value outright, its first
     change is an append to what is there now, and the result is a prefix of what is wanted. Else
@@ -32,7 +34,7 @@ def kv_hopeful(state: Any, reading: Any, wanted: Scalar, available: Iterable[Any
     """
     if type(reading) is not Get:
         return True
-    now = state.get(reading.key)
+    now = state.get(reading.key, absent)
     if same(now, wanted):
         return True
     for command in available:
@@ -48,7 +50,7 @@ def kv_hopeful(state: Any, reading: Any, wanted: Scalar, available: Iterable[Any
         elif type(command) is Cas:
             if _extends(wanted, command.new):
                 return True
-        elif type(command) is not Delete or _extends(wanted, None):
+        elif type(command) is not Delete or _extends(wanted, absent):
             return True
     return False
 

@@ -49,6 +49,7 @@ from itertools import chain
 from time import perf_counter
 from typing import Any
 
+from concur.histories.admission import unrecorded
 from concur.histories.explain import describe, phrase
 from concur.histories.history import Operation
 from concur.histories.identity import identity
@@ -115,7 +116,8 @@ class Search:
             for op, position in zip(ops, entries, strict=True)
         ]
         self._accepts = [self._machine.accepts(op) for op in ops]
-        observes = OBSERVERS.get(type(specification), _never)
+        own: Callable[[Any, str, Any], bool] = getattr(specification, "observes", _never)
+        observes = OBSERVERS.get(type(specification), own)
         self._observer = [
             op.type == "fail"
             or self._machine.read_only(command)
@@ -468,6 +470,7 @@ class _Transitions:
 
     def __init__(self, specification: Specification, tell_bools_apart: bool) -> None:
         self._specification = specification
+        self._unrecorded = unrecorded(specification)
         self._state_key: Callable[[Any], Any] = (
             specification.snapshot if tell_bools_apart else _itself
         )
@@ -493,7 +496,7 @@ class _Transitions:
 
     def accepts(self, op: Operation) -> frozenset[int] | None:
         """The outcomes that agree with what was recorded; None if any does."""
-        if op.type == "info":
+        if op.type == "info" or self._unrecorded(op):
             return None
         if op.type == "ok" and op.f in BLIND and identity(op.result) in (None, identity(op.value)):
             return frozenset((_ACK, self._outcome(op.type, op.result, op.error)))

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concur.errors import BadInput
-from concur.histories import History, JsonlWriter, jsonl, read_jsonl, write_jsonl
+from concur.histories import History, JsonlWriter, read_jsonl, write_jsonl
+from concur.histories.formats import base
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.binary(),
@@ -158,10 +159,7 @@ def test_missing_file_and_directory_are_bad_input(tmp_path: Path) -> None:
 def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "h.jsonl"
     sample().write_jsonl(str(path))
-    monkeypatch.setattr(jsonl, "EVENTS_MAX", 4)
-    with pytest.raises(BadInput, match="line 5: expected at most 4 events"):
-        read_jsonl(str(path))
-    monkeypatch.setattr(jsonl, "LINE_BYTES_MAX", 80)
+    monkeypatch.setattr(base, "LINE_BYTES_MAX", 80)
     with pytest.raises(BadInput, match="line 1: expected an event of at most 80 bytes"):
         read_jsonl(str(path))
 

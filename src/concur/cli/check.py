@@ -1,0 +1,331 @@
+"""`concur check`: is a history consistent? Of ours, of Jepsen, of anybody's database."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import chain, islice
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from concur.cli.options import OUTPUT, Json
+from concur.cli.terminal import Advance, progress
+from concur.errors import BadInput, between
+
+if TYPE_CHECKING:
+    from concur.histories import Event, History, Specification, Valid, Verdict
+    from concur.histories.formats import Source
+    from concur.histories.formats.writing import HistoryWriter
+    from concur.histories.weaker import Spectrum
+
+EXAMPLES = """Examples:
+
+concur check history.jsonl --model kv
+
+concur check history.jsonl --model kv --consistency spectrum
+
+concur check store/latest/history.edn --model register --json
+
+zcat huge.jsonl.gz | concur check - --model kv --budget-s 60"""
+
+INPUT = "The history"
+UNDECIDED = 3
+INTERRUPTED = 130
+
+HELD_EVENTS_MAX = 4_000_000
+"""About 500 MB. A longer history is checked while it is read."""
+CHUNK_EVENTS = 4096
+
+LINEARIZABLE = "linearizable"
+SPECTRUM = "spectrum"
+
+BUDGET_S_MAX = 1e6
+
+
+def check(
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="The history, plain or gzip; - is standard input."),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="What the operations should be those of: register, cas-register, kv, counter, "
+            "fetch-add, lock, set, queue, stack, priority-queue, multi-register or "
+            "package.module:Class (docs/check.md).",
+            metavar="NAME",
+            rich_help_panel=INPUT,
+        ),
+    ],
+    consistency: Annotated[
+        str,
+        typer.Option(
+            help="What to check: linearizable, sequential, causal, pram, monotonic-reads, "
+            "k-atomic=2, bounded-staleness=100ms ... (docs/consistency.md); spectrum places the "
+            "history among all of them.",
+            metavar="NAME",
+            rich_help_panel=INPUT,
+        ),
+    ] = LINEARIZABLE,
+    format: Annotated[
+        str,
+        typer.Option(
+            help="jsonl (ours), edn (Jepsen, Knossos), json (its twin) or porcupine. Default: "
+            "found out by looking at it.",
+            metavar="NAME",
+            show_default=False,
+            rich_help_panel=INPUT,
+        ),
+    ] = "",
+    initial: Annotated[
+        str | None,
+        typer.Option(
+            help="The value before any operation, as JSON: 0, null, '\"x\"', [1, 2]; nothing at "
+            "all is the empty string. Default: the model's own.",
+            metavar="VALUE",
+            show_default=False,
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    failed_cas: Annotated[
+        str,
+        typer.Option(
+            help="What a failed compare-and-set says: dropped, nothing (as in Jepsen), or "
+            "evidence, that the value was another.",
+            metavar="dropped|evidence",
+            rich_help_panel=INPUT,
+        ),
+    ] = "dropped",
+    budget_s: Annotated[
+        float,
+        typer.Option(
+            help="Seconds that the search for an order may take; after that it is undecided.",
+            rich_help_panel=INPUT,
+        ),
+    ] = 10.0,
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the history to a file of another format, .jsonl or .edn.",
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Check that a history is linearizable, and say why if it is not.
+
+    Exit status 0: it is. 1: it is not. 2: the file is malformed. 3: undecided within the budget. Of
+    a spectrum it is that of linearizable.
+    """
+    from concur.files import check_target
+    from concur.histories.formats import writer
+    from concur.histories.models import model as named
+    from concur.histories.weaker import parse
+
+    between("--budget-s", budget_s, 0.0, BUDGET_S_MAX)
+    specification = named(model, initial=_initial(initial), failed_cas=failed_cas)
+    if consistency != SPECTRUM:
+        consistency = parse(consistency).name
+    case = _Case(file, format, specification, consistency, budget_s)
+    with ExitStack() as stack:
+        if write is not None:
+            check_target("history", write)
+            case.copy = stack.enter_context(writer(str(write)))
+        try:
+            verdict = case.run()
+        except KeyboardInterrupt:
+            if not json:
+                print(f"concur: stopped after {case.events} events", file=sys.stderr)
+                raise typer.Exit(INTERRUPTED) from None
+            verdict = case.stopped()
+    _print(case, verdict, json)
+    if case.interrupted:
+        return INTERRUPTED
+    return {True: 0, False: 1, "unknown": UNDECIDED}[verdict.valid]
+
+
+def _initial(text: str | None) -> Any:
+    import msgspec
+
+    from concur.histories.formats.jsonl import from_json
+    from concur.histories.models import UNSET
+
+    if text is None:
+        return UNSET
+    try:
+        return from_json(msgspec.json.decode(text)) if text else ""
+    except (msgspec.DecodeError, UnicodeError, RecursionError, BadInput):
+        raise BadInput(
+            f'--initial: {text!r}, expected JSON such as 0, null, [1, 2], or "x" with its quotes'
+        ) from None
+
+
+STATUSES: "dict[str, Valid]" = {"holds": True, "broken": False}
+
+
+class _Case:
+    """One file and its verdict."""
+
+    def __init__(
+        self,
+        file: str,
+        format: str,
+        machine: "Specification",
+        consistency: str,
+        budget_s: float,
+    ) -> None:
+        self.file = file
+        self.format = format
+        self.machine = machine
+        self.consistency = consistency
+        self.budget_s = budget_s
+        self.spectrum: Spectrum | None = None
+        self.copy: HistoryWriter | None = None
+        self.events = 0
+        self.read_seconds = 0.0
+        self.streamed = False
+        self.interrupted = False
+
+    def run(self) -> "Verdict":
+        from concur.histories.formats import format_of, open_history
+        from concur.histories.formats.reading import history_of
+
+        with open_history(self.file, self.format) as (source, events):
+            self.format = format_of(source, self.format).name
+            started = perf_counter()
+            with progress("reading") as advance:
+                read = self.counted(source, events, advance)
+                history = history_of(islice(read, HELD_EVENTS_MAX), self.machine.name)
+                self.read_seconds = perf_counter() - started
+                more = next(read, None)
+                if more is not None and self.consistency == LINEARIZABLE:
+                    return self.stream(history, chain((more,), read))
+                if more is not None:
+                    raise BadInput(
+                        f"{self.file}: more than {HELD_EVENTS_MAX:,} events, expected fewer: only "
+                        f"{LINEARIZABLE} is checked while a file is read"
+                    )
+        return self.whole(history)
+
+    def counted(
+        self, source: "Source", events: "Iterator[Event]", advance: Advance
+    ) -> "Iterator[Event]":
+        """The same events, copied to `--write` on the way."""
+        while chunk := list(islice(events, CHUNK_EVENTS)):
+            self.events += len(chunk)
+            if self.copy is not None:
+                self.copy.write(chunk)
+            done, total = source.progress()
+            advance(done or self.events, total, f"{self.events:,} events")
+            yield from chunk
+
+    def whole(self, history: "History") -> "Verdict":
+        from concur.cli.terminal import err
+
+        console = err()
+        try:
+            if not console.is_terminal:
+                return self.decide(history)
+            with console.status(f"checking {len(history):,} operations"):
+                return self.decide(history)
+        except BadInput as error:
+            raise BadInput(f"{self.file}: {error}") from None
+
+    def decide(self, history: "History") -> "Verdict":
+        from concur.histories import Verdict, check
+        from concur.histories.weaker import check_consistency, spectrum
+
+        if self.consistency == LINEARIZABLE:
+            return check(history, self.machine, self.budget_s)
+        if self.consistency != SPECTRUM:
+            return check_consistency(history, self.machine, self.consistency, self.budget_s)
+        self.spectrum = spectrum(history, self.machine, self.budget_s)
+        strongest = self.spectrum[LINEARIZABLE]
+        broken = self.spectrum.first_broken
+        return Verdict(
+            valid=STATUSES.get(strongest.status, "unknown"),
+            reason=strongest.reason,
+            algorithm=SPECTRUM,
+            operations=self.spectrum.operations,
+            steps=0,
+            seconds=self.spectrum.seconds,
+            anomaly=() if broken is None or broken.verdict is None else broken.verdict.anomaly,
+        )
+
+    def stream(self, history: "History", rest: "Iterator[Event]") -> "Verdict":
+        from concur.histories.stream import check_stream
+
+        self.streamed = True
+        print(
+            f"concur: more than {HELD_EVENTS_MAX:,} events: checked while they are read",
+            file=sys.stderr,
+        )
+        try:
+            verdict = check_stream(chain(history.events(), rest), self.machine, self.budget_s)
+        except BadInput as error:
+            if str(error).startswith("history, "):
+                raise BadInput(f"{self.file}: {error}") from None
+            raise
+        if self.copy is not None:
+            for _ in rest:  # a copy is of all that was read, also behind what is wrong
+                pass
+        return verdict
+
+    def stopped(self) -> "Verdict":
+        from concur.histories import Verdict
+
+        self.interrupted = True
+        return Verdict(
+            valid="unknown",
+            reason=f"stopped after {self.events} events",
+            algorithm="none",
+            operations=0,
+            steps=0,
+            seconds=0.0,
+        )
+
+
+def _print(case: _Case, verdict: "Verdict", json: bool) -> None:
+    from concur.cli.terminal import out, print_json
+    from concur.histories.formats import plain
+
+    if json:
+        placed = {}
+        if case.spectrum is not None:
+            placed["models"] = [
+                {"consistency": one.consistency, "status": one.status, "reason": one.reason}
+                for one in case.spectrum.placements
+            ]
+        print_json(
+            {
+                "file": case.file,
+                "format": case.format,
+                "model": case.machine.name,
+                "consistency": verdict.consistency,
+                "valid": verdict.valid,
+                "reason": verdict.reason,
+                "operations": verdict.operations,
+                "seconds": verdict.seconds,
+                "read_seconds": case.read_seconds,
+                "algorithm": verdict.algorithm,
+                "steps": verdict.steps,
+                "anomalies": list(verdict.anomaly),
+            }
+            | placed
+        )
+        return
+    console = out()
+    colours = {True: "bold green", False: "bold red", "unknown": "bold yellow"}
+    answer = str(verdict if case.spectrum is None else case.spectrum)
+    first, *rest = map(plain, answer.splitlines())
+    console.print(first, style=None if case.spectrum else colours[verdict.valid], soft_wrap=True)
+    for line in rest:
+        console.print(line, soft_wrap=True)
+    how = "while they were read" if case.streamed else f"after {case.read_seconds:.2f} s of reading"
+    console.print(
+        f"{verdict.operations:,} operations ({case.format}) held against {case.machine.name}: "
+        f"{verdict.algorithm}, {verdict.seconds:.2f} s, {how}"
+    )

@@ -1,0 +1,450 @@
+"""Jepsen's smaller checkers: sets, queues, counters and unique ids, each in one pass.
+
+They ask less than linearizability, cost O(n log n) however concurrent the history is, and tell how
+much went wrong, not only whether. Each takes a History and returns a `Tally`: a Verdict with
+figures.
+
+| checker | operations | asks |
+| --- | --- | --- |
+| `set_` | add, read | does the last read hold everything that was added, and nothing else? |
+| `set_full` | add, read | ... and for each element: from when on was it always read? |
+| `queue_` | enqueue, dequeue | does every dequeued value come from an earlier enqueue? |
+| `total_queue` | enqueue, dequeue, drain | ... and does every enqueued value come out? |
+| `counter` | add, read | is every read between what was certainly and what was possibly added? |
+| `unique_ids` | generate | are all ids different? |
+
+The questions are those of `jepsen.checker`; the code is not. Three answers differ on purpose, since
+here a failed operation certainly did not happen and equal times are concurrent: an element whose
+add failed is unexpected if it is read; an add counts as lost only if it returned before the read
+that misses it was called; and a value is lost in a queue only if the queue was seen empty after it
+was enqueued and no dequeue without an outcome can have taken it (else it is *left*).
+
+Keys name independent sets, queues and counters.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from time import perf_counter
+from typing import Any
+
+from concur.errors import BadInput
+from concur.histories.explain import describe, phrase
+from concur.histories.history import History, Operation
+from concur.histories.identity import identity
+from concur.histories.timeline import loose
+from concur.histories.verdict import Valid, Verdict
+
+SHOWN_MAX = 8
+"""How many elements or reads an anomaly lists; the figures count all."""
+
+
+class Tally(Verdict, frozen=True, kw_only=True):
+    """A verdict with `figures`: counts, and for `set_full` latencies in nanoseconds."""
+
+    figures: dict[str, int]
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name} {value}" for name, value in self.figures.items())
+        return f"{super().__str__()}\n{told}"
+
+
+class _Judge:
+    """Collects what is wrong, and makes the verdict."""
+
+    def __init__(self, history: History, name: str, known: Iterable[str]) -> None:
+        self.started = perf_counter()
+        self.name = name
+        self.operations = history.operations()
+        for op in self.operations:
+            if op.f not in known:
+                raise BadInput(
+                    f"history, event {op.index}: {op.f}, expected {', '.join(known)} ({name})"
+                )
+        self.anomaly: list[str] = []
+
+    def complain(self, what: str, operations: Sequence[Operation]) -> None:
+        """`operations` show what is wrong, one each."""
+        if not operations:
+            return
+        self.anomaly.append(f"{what} ({len(operations)}):")
+        self.anomaly += ["  " + describe(op) for op in operations[:SHOWN_MAX]]
+        if len(operations) > SHOWN_MAX:
+            self.anomaly.append(f"  and {len(operations) - SHOWN_MAX} more")
+
+    def tally(self, reason: str, unknown: str, figures: dict[str, int]) -> Tally:
+        """Broken if there was a complaint; else unknown, if that says why; else `reason` holds."""
+        valid: Valid = True
+        if self.anomaly:
+            valid, reason = False, self.anomaly[0].rstrip(":")
+        elif unknown:
+            valid, reason = "unknown", unknown
+        return Tally(
+            valid=valid,
+            reason=reason,
+            algorithm=self.name,
+            operations=len(self.operations),
+            steps=0,
+            seconds=perf_counter() - self.started,
+            anomaly=tuple(self.anomaly),
+            consistency=self.name,
+            figures=figures,
+        )
+
+    def by_key(self) -> list[list[Operation]]:
+        parts: dict[Any, list[Operation]] = {}
+        for op in self.operations:
+            parts.setdefault(identity(op.key), []).append(op)
+        return list(parts.values())
+
+
+def _elements(read: Operation) -> tuple[Any, ...]:
+    if not isinstance(read.result, tuple | list):
+        raise BadInput(
+            f"history, event {read.return_index}: {read.f} gave {phrase(read.result)}, expected "
+            "the list of its elements"
+        )
+    return tuple(read.result)
+
+
+def set_(history: History) -> Tally:
+    """Adds, and a last read. Valid if it holds all that was added before, and nothing else.
+
+    "unknown" if a set was never read. Figures: `attempts`, `acknowledged`, `ok` (read, and somebody
+    tried to add it), `lost`, `unexpected`, `recovered` (read, although its add had no outcome).
+    Raises BadInput for other operations, or a read that is no list.
+    """
+    judge = _Judge(history, "set", ("add", "read"))
+    figures = Counter[str]()
+    never_read = False
+    for operations in judge.by_key():
+        adds = [op for op in operations if op.f == "add"]
+        reads = [op for op in operations if op.f == "read" and op.type == "ok"]
+        figures["attempts"] += len(adds)
+        figures["acknowledged"] += sum(op.type == "ok" for op in adds)
+        if not reads:
+            never_read = True
+            continue
+        last = max(reads, key=lambda op: op.return_index or 0)
+        found = set(map(identity, _elements(last)))
+        possible = {identity(op.value) for op in adds if op.type != "fail"}
+        certain = {identity(op.value) for op in adds if op.type == "ok"}
+        figures["ok"] += len(found & possible)
+        figures["recovered"] += len((found & possible) - certain)
+        lost = _once(
+            op
+            for op in adds
+            if op.type == "ok" and _ended_before(op, last) and identity(op.value) not in found
+        )
+        figures["lost"] += len(lost)
+        judge.complain("elements that were added are not in the last read", lost)
+        unexpected = [v for v in _distinct(_elements(last)) if identity(v) not in possible]
+        figures["unexpected"] += len(unexpected)
+        if unexpected:
+            judge.complain(f"nobody added {_some(unexpected)}, which the last read has", [last])
+    return judge.tally(
+        "the last read holds all that was added before it, and nothing else",
+        "the set was never read" if never_read else "",
+        _complete(figures, "attempts acknowledged ok lost unexpected recovered"),
+    )
+
+
+def set_full(history: History, linearizable: bool = False) -> Tally:
+    """Adds and reads at any time; every element has its own story.
+
+    An element is *known* once its add or a read that has it returned, whichever was first. It is
+    *lost* if a read that was called after it was known, and after all reads that have it had
+    returned, does not have it; *stable* if it is not lost and was read; else *never read*. A stable
+    element is *stale* if a read misses it that was called after it was known. Valid unless an
+    element is lost, unexpected, or twice in one read, or, with `linearizable`, stale; "unknown" if
+    no element is stable. Figures also have `stale_ns_p50` and `stale_ns_max`: how long after it was
+    known the last read was called that missed it, over the stable elements.
+    """
+    judge = _Judge(history, "set-full", ("add", "read"))
+    figures = Counter[str]()
+    delays: list[int] = []
+    for operations in judge.by_key():
+        adds = [op for op in operations if op.f == "add"]
+        reads = [op for op in operations if op.f == "read" and op.type == "ok"]
+        stories = _Stories(adds, reads)
+        lost, stale = [], []
+        for name, add in stories.added.items():
+            outcome, delay = stories.outcome(name)
+            figures[outcome] += 1
+            if outcome == "lost":
+                lost.append(add)
+            elif outcome == "stable":
+                delays.append(delay)
+                if delay:
+                    stale.append(add)
+        figures["attempts"] += len(stories.added)
+        figures["stale"] += len(stale)
+        judge.complain("elements were there or acknowledged, and are lost", lost)
+        if linearizable:
+            judge.complain("elements were missed by a read after they were known", stale)
+        figures["unexpected"] += len(stories.unexpected)
+        judge.complain("elements were read that nobody added, here", stories.unexpected)
+        figures["duplicated"] += len(stories.duplicated)
+        judge.complain("a read has an element twice", stories.duplicated)
+    told = _complete(figures, "attempts stable lost never_read stale unexpected duplicated")
+    delays.sort()
+    told["stale_ns_p50"] = delays[len(delays) // 2] if delays else 0
+    told["stale_ns_max"] = delays[-1] if delays else 0
+    return judge.tally(
+        "every element that was known stayed",
+        "" if figures["stable"] else "no element was ever read",
+        told,
+    )
+
+
+class _Stories:
+    """For each element of one set: when it was known, and which reads have it or miss it."""
+
+    def __init__(self, adds: Sequence[Operation], reads: Sequence[Operation]) -> None:
+        self.added: dict[Any, Operation] = {}
+        self.known: dict[Any, int] = {}
+        self.last_seen: dict[Any, int] = {}  # the latest return of a read that has it
+        self.unexpected: list[Operation] = []
+        self.duplicated: list[Operation] = []
+        for op in adds:
+            if op.type == "fail":
+                continue
+            name = identity(op.value)
+            self.added.setdefault(name, op)
+            if op.return_ns is not None:
+                self.known[name] = min(op.return_ns, self.known.get(name, op.return_ns))
+        self.late = sorted(reads, key=lambda op: op.call_ns, reverse=True)
+        self.held: list[set[Any]] = []
+        for read in self.late:
+            names = list(map(identity, _elements(read)))
+            held = set(names)
+            self.held.append(held)
+            if len(held) < len(names):
+                self.duplicated.append(read)
+            if any(name not in self.added for name in held):
+                self.unexpected.append(read)
+            assert read.return_ns is not None  # it is ok
+            for name in held:
+                self.known[name] = min(read.return_ns, self.known.get(name, read.return_ns))
+                self.last_seen[name] = max(read.return_ns, self.last_seen.get(name, read.return_ns))
+
+    def outcome(self, name: Any) -> tuple[str, int]:
+        """And, if it is stable, how long after it was known a read that misses it was called."""
+        missed = next(
+            (r.call_ns for r, held in zip(self.late, self.held, strict=True) if name not in held),
+            None,
+        )
+        known, seen = self.known.get(name), self.last_seen.get(name)
+        if known is not None and missed is not None and missed > known:
+            if seen is None or missed > seen:
+                return "lost", 0
+            return "stable", missed - known
+        return ("never_read" if seen is None else "stable"), 0
+
+
+def queue_(history: History) -> Tally:
+    """Every dequeued value was enqueued, by a call that came before, and not dequeued too often.
+
+    Order does not matter. An enqueue counts from its call on unless it failed. Figures: `enqueues`,
+    `dequeues`, `unexpected`, `left` (possible values that were not dequeued in the end).
+    """
+    judge = _Judge(history, "queue", ("enqueue", "dequeue"))
+    events: list[tuple[int, int, int, Operation]] = []
+    for op in judge.operations:
+        if op.f == "enqueue" and op.type != "fail":
+            events.append((op.call_ns, 0, op.index, op))  # calls first: equal times are concurrent
+        elif op.f == "dequeue" and op.type == "ok" and op.result is not None:
+            assert op.return_ns is not None
+            events.append((op.return_ns, 1, op.return_index or 0, op))
+    events.sort(key=lambda event: event[:3])
+    inside = Counter[Any]()
+    wrong = []
+    for _, dequeues, _, op in events:
+        if not dequeues:
+            inside[identity(op.key), identity(op.value)] += 1
+        elif inside[identity(op.key), identity(op.result)]:
+            inside[identity(op.key), identity(op.result)] -= 1
+        else:
+            wrong.append(op)
+    judge.complain("values came out that were not there", wrong)
+    dequeues_ok = sum(event[1] for event in events)
+    figures = {
+        "enqueues": len(events) - dequeues_ok,
+        "dequeues": dequeues_ok,
+        "unexpected": len(wrong),
+        "left": inside.total(),
+    }
+    return judge.tally("every value that came out had been put in before", "", figures)
+
+
+def total_queue(history: History, exactly_once: bool = False) -> Tally:
+    """What goes in comes out. A `drain` gives the list of all that it took.
+
+    Valid if no value is lost, and none comes out that nobody put in; with `exactly_once` also none
+    more often than it was put in. "unknown" if values are left of which nobody can say whether they
+    are still inside, or were taken by a dequeue without an outcome. Figures: `attempts`,
+    `acknowledged`, `ok`, `lost`, `left`, `unexpected`, `duplicated`, `recovered`.
+    """
+    judge = _Judge(history, "total-queue", ("enqueue", "dequeue", "drain"))
+    figures = Counter[str]()
+    for operations in judge.by_key():
+        tried, acknowledged, came = Counter[Any](), Counter[Any](), Counter[Any]()
+        where: dict[Any, Operation] = {}
+        puts: dict[Any, list[Operation]] = {}
+        seen_empty, takers = -1, 0
+        for op in operations:
+            if op.f == "enqueue":
+                if op.type == "fail":
+                    continue
+                tried[identity(op.value)] += 1
+                if op.type == "ok":
+                    acknowledged[identity(op.value)] += 1
+                    puts.setdefault(identity(op.value), []).append(op)
+                continue
+            if op.type == "info":
+                takers = len(operations) if op.f == "drain" else takers + 1
+            empty = op.type == "fail" and op.error is not None and "empty" in op.error
+            taken: tuple[Any, ...] = ()
+            if op.type == "ok":
+                taken = _elements(op) if op.f == "drain" else (op.result,)
+                empty = op.f == "drain" or op.result is None
+            if empty:
+                seen_empty = max(seen_empty, op.call_ns)
+            for value in taken:
+                if value is not None:
+                    came[identity(value)] += 1
+                    where[identity(value)] = op
+        missing = acknowledged - came
+        gone = [
+            op
+            for name, count in missing.items()
+            for op in sorted(puts[name], key=lambda op: op.return_ns or 0)[:count]
+            if op.return_ns is not None and op.return_ns < seen_empty
+        ]
+        # A dequeue without an outcome takes one value at most: the others are lost for certain.
+        lost = gone if len(gone) > takers else []
+        judge.complain("values were enqueued and never came out", lost)
+        unexpected = [name for name in came if name not in tried]
+        judge.complain("values came out that nobody put in", [where[n] for n in unexpected])
+        duplicated = {n: count for n, count in (came - tried).items() if n in tried}
+        if exactly_once:
+            judge.complain("values came out too often", [where[n] for n in duplicated])
+        figures["attempts"] += tried.total()
+        figures["acknowledged"] += acknowledged.total()
+        figures["ok"] += (came & tried).total()
+        figures["lost"] += len(lost) and len(lost) - takers
+        figures["left"] += missing.total() - (len(lost) and len(lost) - takers)
+        figures["unexpected"] += sum(came[name] for name in unexpected)
+        figures["duplicated"] += sum(duplicated.values())
+        figures["recovered"] += ((came & tried) - acknowledged).total()
+    left = figures["left"]
+    return judge.tally(
+        "every value that was put in came out",
+        f"of {left} values nobody can tell whether they are still inside" if left else "",
+        _complete(figures, "attempts acknowledged ok lost left unexpected duplicated recovered"),
+    )
+
+
+def counter(history: History, initial: int = 0) -> Tally:
+    """Every read lies between the least and the most that the counter can have been then.
+
+    An add counts for certain if it returned before the read was called, and possibly if it was
+    called before the read returned; negative amounts pull the other way. Necessary for
+    linearizability, not sufficient. Figures: `adds`, `reads`, `errors`, `error_max` (how far the
+    worst read is off).
+    """
+    judge = _Judge(history, "counter", ("add", "read"))
+    figures = Counter[str]()
+    worst = 0
+    for part in judge.by_key():
+        operations = [op for op in part if op.type == "ok" or (op.type == "info" and op.f == "add")]
+        timeline = loose(operations)
+        events: list[tuple[int, int, bool]] = []
+        for i, op in enumerate(operations):
+            number = op.value if op.f == "add" else op.result
+            if type(number) is not int:
+                raise BadInput(
+                    f"history, event {op.index}: {op.f} of {phrase(number)}, expected an integer"
+                )
+            events.append((timeline.calls[i], i, False))
+            if op.return_ns is not None:
+                events.append((timeline.returns[i], i, True))
+        certain = initial  # what the adds that returned come to
+        open_adds = {False: 0, True: 0}  # what those come to that did not return, by sign
+        at_call: dict[int, tuple[int, int]] = {}
+        wrong = []
+        for _, i, returns in sorted(events):
+            op = operations[i]
+            if op.f == "read" and not returns:
+                at_call[i] = certain, certain
+            elif op.f == "read":
+                low, high = at_call.pop(i)
+                low, high = low + open_adds[False], high + open_adds[True]
+                figures["reads"] += 1
+                if not low <= op.result <= high:
+                    worst = max(worst, low - op.result, op.result - high)
+                    wrong.append((op, low, high))
+            elif not returns:
+                open_adds[op.value > 0] += op.value
+            else:
+                open_adds[op.value > 0] -= op.value
+                certain += op.value
+                for read, (low, high) in at_call.items():  # possible for those, not certain
+                    at_call[read] = low + min(op.value, 0), high + max(op.value, 0)
+        figures["adds"] += sum(op.f == "add" for op in operations)
+        figures["errors"] += len(wrong)
+        judge.complain("reads are out of bounds", [op for op, _, _ in wrong])
+        judge.anomaly += [
+            f"  event {op.index} must be from {low} to {high}"
+            for op, low, high in wrong[:SHOWN_MAX]
+        ]
+    told = _complete(figures, "adds reads errors")
+    told["error_max"] = worst
+    return judge.tally("every read is within its bounds", "", told)
+
+
+def unique_ids(history: History) -> Tally:
+    """All ids that `generate` gave are different.
+
+    Figures: `attempts`, `acknowledged`, `duplicated` (ids that were given more than once).
+    """
+    judge = _Judge(history, "unique-ids", ("generate",))
+    given: dict[Any, list[Operation]] = {}
+    for op in judge.operations:
+        if op.type == "ok":
+            given.setdefault((identity(op.key), identity(op.result)), []).append(op)
+    twice = [ops for ops in given.values() if len(ops) > 1]
+    for ops in twice[:SHOWN_MAX]:
+        judge.complain(f"id {phrase(ops[0].result)} was given more than once", ops)
+    figures = {
+        "attempts": len(judge.operations),
+        "acknowledged": sum(map(len, given.values())),
+        "duplicated": len(twice),
+    }
+    return judge.tally("all ids are different", "", figures)
+
+
+# --- small things ------------------------------------------------------------------------------
+
+
+def _ended_before(op: Operation, other: Operation) -> bool:
+    if op.process == other.process:
+        return op.index < other.index
+    return op.return_ns is not None and op.return_ns < other.call_ns
+
+
+def _once(operations: Iterable[Operation]) -> list[Operation]:
+    """One operation for each value."""
+    return list({identity(op.value): op for op in operations}.values())
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    return list({identity(value): value for value in values}.values())
+
+
+def _some(values: Sequence[Any]) -> str:
+    shown = ", ".join(map(phrase, values[:SHOWN_MAX]))
+    return shown + (f" and {len(values) - SHOWN_MAX} more" if len(values) > SHOWN_MAX else "")
+
+
+def _complete(figures: Counter[str], names: str) -> dict[str, int]:
+    return {name: figures[name] for name in names.split()}

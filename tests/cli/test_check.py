@@ -1,0 +1,216 @@
+"""`concur check`: the verdict, its status, and what happens to files that are not histories."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import concur.histories as histories
+from concur.cli import app
+from concur.cli import check as verb
+from concur.histories import History, read_history, write_history
+from tests.cli.helpers import concur, concur_json, refused
+from tests.score.made import verdict
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def history(last: Any, pairs: int = 20) -> History:
+    made = History()
+    for number in range(pairs):
+        op = made.invoke(0, "put", "x", number, 10 * number)
+        made.complete(op, "ok", number, 10 * number + 4)
+    op = made.invoke(1, "get", "x", None, 10 * pairs)
+    made.complete(op, "ok", last, 10 * pairs + 4)
+    return made
+
+
+def test_a_history_that_is_right_gives_status_0() -> None:
+    write_history(history(19), "h.jsonl")
+    done = concur("check", "h.jsonl", "--model", "kv")
+    assert done.exit_code == 0, done.output
+    assert done.stderr == ""
+    first, last = done.stdout.splitlines()[0], " ".join(done.stdout.split())
+    assert first == "valid: an order of all operations, within real time, explains every outcome"
+    assert "21 operations (jsonl) held against kv: zones, 0.0" in last
+
+
+def test_one_that_is_not_gives_status_1_and_the_reason() -> None:
+    write_history(history(3), "h.edn")
+    done = concur("check", "h.edn", "--model", "kv")
+    assert done.exit_code == 1, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0] == "INVALID: no order of the operations on 'x' explains every outcome"
+    assert any("get('x') -> 3" in line for line in lines[1:])
+
+
+def test_one_that_the_budget_does_not_decide_gives_status_3(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_history(history(19), "h.jsonl")
+    budgets = []
+
+    def gives_up(history: History, machine: Any, budget_s: float) -> Any:
+        budgets.append(budget_s)
+        return verdict("unknown", "undecided: the search ran out of time within its budget")
+
+    monkeypatch.setattr(histories, "check", gives_up)
+    done = concur("check", "h.jsonl", "--model", "kv", "--budget-s", "0.5")
+    assert done.exit_code == 3
+    assert done.stdout.startswith("unknown: undecided: the search ran out of time")
+    assert concur_json("check", "h.jsonl", "--model", "kv", status=3)["valid"] == "unknown"
+    assert budgets == [0.5, 10.0]
+
+
+def test_a_weaker_consistency_may_hold() -> None:
+    write_history(history(3), "h.jsonl")
+    arguments = ("check", "h.jsonl", "--model", "kv", "--consistency")
+    done = concur(*arguments, "sequential")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("valid: an order of all operations, each process's in its order")
+    found = concur_json(*arguments, "k-atomic=2", status=1)
+    assert (found["valid"], found["consistency"]) == (False, "k-atomic=2")
+
+
+def test_a_spectrum_places_the_history_and_gives_the_status_of_linearizable() -> None:
+    write_history(history(3), "h.jsonl")
+    arguments = ("check", "h.jsonl", "--model", "kv", "--consistency", "spectrum")
+    done = concur(*arguments)
+    assert done.exit_code == 1, done.output
+    assert "k-atomic=2 is broken:" in done.stdout.splitlines()
+    found = concur_json(*arguments, status=1)
+    status = {model["consistency"]: model["status"] for model in found["models"]}
+    assert (status["linearizable"], status["sequential"]) == ("broken", "holds")
+    assert found["valid"] is False
+    write_history(history(19), "h.jsonl")
+    assert concur(*arguments).exit_code == 0
+
+
+def test_only_linearizable_is_checked_while_a_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb, "HELD_EVENTS_MAX", 10)
+    write_history(history(19), "h.jsonl")
+    line = refused("check", "h.jsonl", "--model", "kv", "--consistency", "pram")
+    assert line == (
+        "h.jsonl: more than 10 events, expected fewer: only linearizable is checked while a file "
+        "is read"
+    )
+
+
+def test_it_prints_one_json_object() -> None:
+    write_history(history(3), "h.edn")
+    Path("h.gz").write_bytes(gzip.compress(Path("h.edn").read_bytes()))
+    found = concur_json("check", "h.gz", "--model", "kv", status=1)
+    assert found.keys() >= {
+        "valid", "reason", "operations", "seconds", "read_seconds", "algorithm", "anomalies",
+    }  # fmt: skip
+    assert (found["valid"], found["operations"], found["format"]) == (False, 21, "edn")
+    assert found["anomalies"]
+
+
+def test_standard_input_is_a_file() -> None:
+    write_history(history(19), "h.jsonl")
+    done = CliRunner().invoke(
+        app, ["check", "-", "--model", "kv"], input=Path("h.jsonl").read_bytes(), prog_name="concur"
+    )
+    assert done.exit_code == 0, done.output
+
+
+def test_it_converts() -> None:
+    write_history(history(19), "h.jsonl")
+    assert concur("check", "h.jsonl", "--model", "kv", "--write", "h.edn").exit_code == 0
+    assert read_history("h.edn").digest() == history(19).digest()
+
+
+@pytest.mark.parametrize("last", [19, 3])
+def test_a_long_history_is_checked_while_it_is_read(
+    last: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verb, "HELD_EVENTS_MAX", 10)
+    write_history(history(last), "h.jsonl")
+    done = concur("check", "h.jsonl", "--model", "kv", "--write", "h.edn")
+    assert done.exit_code == (0 if last == 19 else 1), done.output
+    assert done.stderr == "concur: more than 10 events: checked while they are read\n"
+    assert "while they were read" in " ".join(done.stdout.split())
+    assert read_history("h.edn").digest() == history(last).digest()
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_ctrl_c_gives_status_130(as_json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    write_history(history(19), "h.jsonl")
+    monkeypatch.setattr(verb._Case, "whole", interrupted)
+    arguments = ("check", "h.jsonl", "--model", "kv", "--write", "h.edn")
+    done = concur(*arguments, *(["--json"] if as_json else []))
+    assert done.exit_code == 130
+    if as_json:
+        found = json.loads(done.stdout)
+        assert (found["valid"], found["reason"]) == ("unknown", "stopped after 42 events")
+    else:
+        assert done.stderr == "concur: stopped after 42 events\n"
+    assert [path.name for path in Path().iterdir() if path.name.startswith(".")] == []
+
+
+EVENT = '{"process":0,"type":"invoke","f":"get","key":"x","time":1}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "complaint"),
+    [
+        ("", "--model toaster", "model 'toaster': unknown"),
+        ("", "", "--model"),
+        ("", "--model kv --format xml", "format 'xml': unknown, expected one of "),
+        ("", "--model kv --consistency perfect", "consistency 'perfect': unknown, expected one of"),
+        ("", "--model kv --consistency k-atomic=0", "expected a whole number from 1 to"),
+        ("", "--model kv --budget-s -1", "--budget-s: -1.0, expected a number from 0"),
+        ("", "--model kv --budget-s nan", "--budget-s: nan, expected a number"),
+        ("", "--model kv --write nowhere/h.edn", "there is no folder nowhere"),
+        ("", "--model kv --write h.txt", "h.txt: expected a name that ends in .jsonl or .edn"),
+        ("", "--model kv --write .", "is a folder"),
+        ("hello\n", "--model kv", "h, line 1: expected an event in one of the formats"),
+        (EVENT + EVENT, "--model kv", "h, line 2: expected process 0 to complete its get"),
+        (EVENT, "--model register", "h: history, event 0: event 'get' (key 'x', value None)"),
+        (EVENT + "\x1b[2J\n", "--model kv", "h, line 2: expected an event, found: "),
+        (EVENT.replace("get", "a\\u001b[2J"), "--model kv", "h: history, event 0: event 'a\\x1b"),
+        ("w(0,1,1,1)\n", "--model kv", "h: holds transactions (plume"),
+    ],
+)
+def test_wrong_input_gets_one_clear_line(content: str, arguments: str, complaint: str) -> None:
+    Path("h").write_text(content)
+    line = refused("check", "h", *arguments.split())
+    assert complaint in line
+    assert line.isprintable()
+    assert [path.name for path in Path().iterdir()] == ["h"], "nothing is written"
+
+
+def test_a_file_that_is_not_there() -> None:
+    assert "none: No such file or directory, expected a history file" in refused(
+        "check", "none", "--model", "kv"
+    )
+    assert ".: is a folder, expected a history file" in refused("check", ".", "--model", "kv")
+
+
+def test_no_text_of_a_file_controls_the_terminal() -> None:
+    made = History()
+    op = made.invoke(0, "get", "\x1b[31m", None, 0)
+    made.complete(op, "ok", "\x1b]0;title\x07", 1, "\x9b2J")
+    op = made.invoke(1, "cas", "\x1b[31m", (1, 2), 0)
+    made.complete(op, "fail", None, 1, "\x1b[2J")
+    write_history(made, "h.jsonl")
+    done = concur("check", "h.jsonl", "--model", "kv")
+    assert done.exit_code == 1
+    assert all(line.isprintable() for line in done.stdout.splitlines())
+
+
+def test_a_bad_history_does_not_replace_a_file() -> None:
+    write_history(history(19), "h.jsonl")
+    Path("bad.jsonl").write_text(EVENT + "oops\n")
+    refused("check", "bad.jsonl", "--model", "kv", "--write", "h.jsonl")
+    assert read_history("h.jsonl").digest() == history(19).digest()
