@@ -3,6 +3,7 @@
 import pytest
 
 from concur.cli.compare import print_comparison
+from concur.score.compare import Row
 from concur.score.words import findings, numbered, spread
 from tests.score.made import comparison, configurations, many, row, run
 
@@ -20,7 +21,22 @@ def test_many_rows_of_one_protocol_are_numbered() -> None:
     ]  # fmt: skip
     assert meant["multi-paxos #5"] == "batch_max=5"
     assert [r.figures for r in short.rows] == [r.figures for r in found.rows]
-    assert any("multi-paxos #5 with 104 commands/s" in line for line in findings(short))
+
+
+def test_few_seeds_rank_nothing_and_differences_below_a_percent_are_none() -> None:
+    def rows(seeds: int, *throughputs: float) -> list[Row]:
+        return [
+            row(f"p{at}", at, [run(at, seed, throughput=value) for seed in range(seeds)])
+            for at, value in enumerate(throughputs)
+        ]
+
+    few = findings(comparison(rows(1, 100.0, 50.0)))
+    assert not any("throughput" in line for line in few)
+    assert any("nothing is ranked" in line for line in few)
+    many = comparison(rows(4, 100.0, 99.9, 50.0), seeds=(0, 1, 2, 3))
+    (said,) = [line for line in findings(many) if line.startswith("Highest throughput")]
+    assert "not told apart from p1" in said
+    assert "ahead of p2 by a factor of 2.0" in said
 
 
 def test_two_long_labels_are_numbered_and_defaults_are_named() -> None:

@@ -61,7 +61,7 @@ def findings(found: Comparison) -> list[str]:
     """Sentences: is everything right, who leads in what and by how much, what survival costs."""
     said = [*_verdicts(found)]
     contenders = [row for row in found.rows if row.valid is not False and not row.baseline]
-    if len(contenders) > 1:
+    if len(contenders) > 1 and len(found.seeds) >= SEEDS_TO_RANK:
         said += [
             line
             for name, what, form in SENTENCES
@@ -137,11 +137,12 @@ def _leader(found: Comparison, rows: list[Row], name: str, what: str, form: str)
     if _value(best, name) == _value(rest[-1], name):
         return ""  # all the same: nothing to tell
     value = form.format(figure(best.figures[name]))
-    if len(found.seeds) < SEEDS_TO_RANK:
-        next_value = form.format(figure(rest[0].figures[name]))
-        return f"{what}: {best.protocol} with {value}; then {rest[0].protocol} with {next_value}."
-    close = [row for row in rest if not found.separated(best, row, name)]
-    behind = [row for row in rest if found.separated(best, row, name)]
+    behind = [
+        row
+        for row in rest
+        if found.separated(best, row, name) and _by(best, row, name, better) != "by 0%"
+    ]
+    close = [row for row in rest if row not in behind]
     text = f"{what}: {best.protocol} with {value}"
     if close:
         text += f", not told apart from {names(close)} by these seeds"
