@@ -4,7 +4,7 @@
     python -m tests.mutants.hunt mutant-p1 ...      some
     python -m tests.mutants.hunt --shrink ...       and the smallest schedule that still shows it
     python -m tests.mutants.hunt --known ...        only the seeds that are on record: no hunt
-    python -m tests.mutants.hunt --markdown         all of it, as docs/mutants.md
+    python -m tests.mutants.hunt --known --markdown    all of it, as docs/mutants.md
 
 Prints a table. `suite` is the first check of the conformance suite that fails; `seed` the first of
 the campaign that does, after so many runs. A mutant chooses its replicas and parameters. The faults
@@ -63,7 +63,7 @@ PAGE = """# Mutants
 
 Each is a protocol of Concur with one thing broken that its safety rests on. A test suite says
 little until it has been seen to fail; this page says what made it fail. It is written by
-`python -m tests.mutants.hunt --markdown > docs/mutants.md`.
+`python -m tests.mutants.hunt --known --markdown > docs/mutants.md`, from the seeds on record.
 
 A *hunt* runs seeds from 0 on until a run breaks what the mutant should break. An *ordinary*
 campaign has the faults of `concur simulate PROTOCOL --faults all`; a *directed* one has faults
