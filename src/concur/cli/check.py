@@ -115,7 +115,7 @@ def check(
     ] = None,
     json: Json = False,
 ) -> int:
-    """Check that a history is linearizable, and say why if it is not.
+    """Check that a history is linearizable, or keeps a weaker promise, and say why if not.
 
     Exit status 0: it is. 1: it is not. 2: the file is malformed. 3: undecided within the budget. Of
     a spectrum it is that of linearizable.

@@ -5,10 +5,9 @@ unified theory of shared memory consistency", JACM 51(5), 2004): for each proces
 order of all writes and its own reads that respects the order of every process and in which each
 read returns the last write of its key before it.
 
-Algorithm: a `guess`, and then one saturated view for each process (`views`) over the writes of all
-and the reads of one: that is causal memory of the history from which all other reads were taken
-out. If values repeat, sources are searched for one process at a time, which is exact: views need
-not agree.
+Algorithm: one saturated view for each process (`views`) over the writes of all and the reads of
+one: that is causal memory of the history from which all other reads were taken out. If values
+repeat, sources are searched for one process at a time, which is exact: views need not agree.
 
 Trap: keys cannot be checked one by one; process order runs across them. In Viotti and Vukolic's
 survey ("Consistency in non-transactional distributed storage systems", 2016) PRAM also has one
@@ -19,7 +18,6 @@ from collections.abc import Sequence
 
 from concur.histories.weaker.accesses import Accesses
 from concur.histories.weaker.budget import Budget
-from concur.histories.weaker.guess import one_order_explains
 from concur.histories.weaker.order import Order
 from concur.histories.weaker.sources import find_sources
 from concur.histories.weaker.views import view
@@ -27,8 +25,6 @@ from concur.histories.weaker.views import view
 
 def pram(accesses: Accesses, budget: Budget) -> list[str]:
     """What is wrong, line by line; empty if every process has a view."""
-    if not accesses.ambiguous and one_order_explains(accesses, accesses.fixed_sources(), budget):
-        return []
     for chain in accesses.processes:
         reads = [i for i in chain if not accesses.is_write[i]]
         if not reads:

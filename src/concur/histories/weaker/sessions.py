@@ -26,33 +26,62 @@ POPL 2017) implies all but monotonic reads, since it explains every read alone.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from concur.histories.weaker.accesses import INITIAL, UNKNOWN, Accesses
 from concur.histories.weaker.budget import Budget
 from concur.histories.weaker.sources import find_sources
 
+Check = Callable[[Accesses, list[int], Sequence[int]], list[str]]
+"""What is wrong with so many accesses of one key, for one choice of sources."""
+
 
 def monotonic_reads(accesses: Accesses, budget: Budget) -> list[str]:
+    return _each_session(accesses, _came_back, budget)
+
+
+def read_your_writes(accesses: Accesses, budget: Budget) -> list[str]:
+    return _each_session(accesses, _own_write_lost, budget)
+
+
+def monotonic_writes(accesses: Accesses, budget: Budget) -> list[str]:
+    return _each_session(accesses, _seen_backwards, budget)
+
+
+def writes_follow_reads(accesses: Accesses, budget: Budget) -> list[str]:
+    return _each_key(accesses, range(len(accesses)), _effect_before_cause, budget)
+
+
+def _each_session(accesses: Accesses, check: Check, budget: Budget) -> list[str]:
+    """Processes one by one, and of each the keys."""
     for chain in accesses.processes:
-        for positions in accesses.by_key(chain):
-            reads = [i for i in positions if not accesses.is_write[i]]
-
-            def check(
-                accesses: Accesses, sources: list[int], reads: Sequence[int] = reads
-            ) -> list[str]:
-                return _came_back(accesses, sources, reads)
-
-            wrong = find_sources(accesses, reads, check, budget)
-            if wrong:
-                return wrong
+        wrong = _each_key(accesses, chain, check, budget)
+        if wrong:
+            return wrong
     return []
 
 
-def _came_back(accesses: Accesses, sources: list[int], reads: Sequence[int]) -> list[str]:
+def _each_key(accesses: Accesses, among: Sequence[int], check: Check, budget: Budget) -> list[str]:
+    for positions in accesses.by_key(among):
+        reads = [i for i in positions if not accesses.is_write[i]]
+
+        def of_these(
+            accesses: Accesses, sources: list[int], positions: Sequence[int] = positions
+        ) -> list[str]:
+            return check(accesses, sources, positions)
+
+        wrong = find_sources(accesses, reads, of_these, budget)
+        if wrong:
+            return wrong
+    return []
+
+
+def _came_back(accesses: Accesses, sources: list[int], positions: Sequence[int]) -> list[str]:
     first: dict[int, int] = {}  # source -> the first read of it
     last = -1  # the last read of a known source
-    for read in reads:
+    for read in positions:
+        if accesses.is_write[read]:
+            continue
         source = sources[read]
         if source == UNKNOWN:
             continue
@@ -65,22 +94,6 @@ def _came_back(accesses: Accesses, sources: list[int], reads: Sequence[int]) -> 
             ]
         first.setdefault(source, read)
         last = read
-    return []
-
-
-def read_your_writes(accesses: Accesses, budget: Budget) -> list[str]:
-    for chain in accesses.processes:
-        for positions in accesses.by_key(chain):
-            reads = [i for i in positions if not accesses.is_write[i]]
-
-            def check(
-                accesses: Accesses, sources: list[int], positions: Sequence[int] = positions
-            ) -> list[str]:
-                return _own_write_lost(accesses, sources, positions)
-
-            wrong = find_sources(accesses, reads, check, budget)
-            if wrong:
-                return wrong
     return []
 
 
@@ -118,25 +131,11 @@ def _own_write_lost(accesses: Accesses, sources: list[int], positions: Sequence[
     return []
 
 
-def monotonic_writes(accesses: Accesses, budget: Budget) -> list[str]:
-    for chain in accesses.processes:
-        for positions in accesses.by_key(chain):
-            reads = [i for i in positions if not accesses.is_write[i]]
-
-            def check(
-                accesses: Accesses, sources: list[int], reads: Sequence[int] = reads
-            ) -> list[str]:
-                return _seen_backwards(accesses, sources, reads)
-
-            wrong = find_sources(accesses, reads, check, budget)
-            if wrong:
-                return wrong
-    return []
-
-
-def _seen_backwards(accesses: Accesses, sources: list[int], reads: Sequence[int]) -> list[str]:
+def _seen_backwards(accesses: Accesses, sources: list[int], positions: Sequence[int]) -> list[str]:
     newest: dict[int, int] = {}  # writing process -> the read of its latest write so far
-    for read in reads:
+    for read in positions:
+        if accesses.is_write[read]:
+            continue
         source = sources[read]
         if source < 0:
             continue
@@ -151,21 +150,6 @@ def _seen_backwards(accesses: Accesses, sources: list[int], reads: Sequence[int]
             "were seen in the opposite order:",
             *("  " + accesses.describe(i) for i in (last, read)),
         ]
-    return []
-
-
-def writes_follow_reads(accesses: Accesses, budget: Budget) -> list[str]:
-    for positions in accesses.by_key(range(len(accesses))):
-        reads = [i for i in positions if not accesses.is_write[i]]
-
-        def check(
-            accesses: Accesses, sources: list[int], positions: Sequence[int] = positions
-        ) -> list[str]:
-            return _effect_before_cause(accesses, sources, positions)
-
-        wrong = find_sources(accesses, reads, check, budget)
-        if wrong:
-            return wrong
     return []
 
 
