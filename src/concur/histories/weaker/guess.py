@@ -5,8 +5,8 @@ process is looked at closely, guess an order W of all writes that respects causa
 process walk through W: a write of its own takes it there, and a read takes it just far enough to
 see the read's source, which must not be overwritten by then. If all processes get to their end, W
 with the reads put where they were made is an order of all operations that keeps each process's
-order: the history is sequentially consistent, hence also causal memory and causally convergent. (And
-PRAM, where it is not used: it made 10,000 operations of 10 processes no faster.) If not, the guess says nothing. O(n log n) a guess.
+order: the history is sequentially consistent, hence also causal memory and causally convergent. If
+not, the guess says nothing. O(n log n) a guess. (PRAM follows too, but there it saved no time.)
 
 Guesses: writes by their call, by their return, and by their call after what convergence infers.
 """
