@@ -97,8 +97,8 @@ def test_only_linearizable_is_checked_while_a_file_is_read(monkeypatch: pytest.M
     write_history(history(19), "h.jsonl")
     line = refused("check", "h.jsonl", "--model", "kv", "--consistency", "pram")
     assert line == (
-        "h.jsonl: more than 10 events, expected fewer: only linearizable is checked while a file "
-        "is read"
+        "h.jsonl: more than 10 events, expected fewer: only linearizable, without a certificate, "
+        "is checked while a file is read"
     )
 
 
@@ -214,3 +214,82 @@ def test_a_bad_history_does_not_replace_a_file() -> None:
     Path("bad.jsonl").write_text(EVENT + "oops\n")
     refused("check", "bad.jsonl", "--model", "kv", "--write", "h.jsonl")
     assert read_history("h.jsonl").digest() == history(19).digest()
+
+
+def test_a_certificate_is_written_and_proves_it_again() -> None:
+    write_history(history(19), "h.jsonl")
+    done = concur("check", "h.jsonl", "--model", "kv", "--certificate", "proof.json")
+    assert done.exit_code == 0, done.output
+    order = json.loads(Path("proof.json").read_text())["order"]
+    assert sorted(order) == list(range(21))
+    again = concur("check", "h.jsonl", "--model", "kv", "--verify-certificate", "proof.json")
+    assert again.exit_code == 0, again.output
+    assert again.stdout.startswith("valid: the order in proof.json explains every outcome")
+
+
+def test_a_certificate_that_proves_nothing_leaves_it_undecided() -> None:
+    write_history(history(19), "h.jsonl")
+    concur("check", "h.jsonl", "--model", "kv", "--certificate", "proof.json")
+    proof = json.loads(Path("proof.json").read_text())
+    proof["order"].reverse()
+    Path("proof.json").write_text(json.dumps(proof))
+    done = concur("check", "h.jsonl", "--model", "kv", "--verify-certificate", "proof.json")
+    assert done.exit_code == 3, done.output
+    assert done.stdout.splitlines()[0] == "unknown: proof.json proves nothing"
+    assert "stands before what had returned when it was called" in " ".join(done.stdout.split())
+
+
+def test_no_certificate_is_written_of_what_is_wrong() -> None:
+    write_history(history(3), "h.jsonl")
+    done = concur("check", "h.jsonl", "--model", "kv", "--certificate", "proof.json")
+    assert done.exit_code == 1
+    assert not Path("proof.json").exists()
+
+
+def test_a_certificate_is_of_one_history() -> None:
+    write_history(history(19), "h.jsonl")
+    concur("check", "h.jsonl", "--model", "kv", "--certificate", "proof.json")
+    write_history(history(19, 21), "other.jsonl")
+    line = refused("check", "other.jsonl", "--model", "kv", "--verify-certificate", "proof.json")
+    assert line == "proof.json: the certificate of another history"
+
+
+def test_jepsens_checkers_count() -> None:
+    made = History()
+    for number in range(3):
+        op = made.invoke(0, "add", None, number, 10 * number)
+        made.complete(op, "ok", number, 10 * number + 4)
+    op = made.invoke(1, "read", None, None, 100)
+    made.complete(op, "ok", (0, 2), 104)
+    write_history(made, "h.edn")
+    done = concur("check", "h.edn", "--checker", "set-full")
+    assert done.exit_code == 1, done.output
+    assert "lost 1" in done.stdout
+    told = concur_json("check", "h.edn", "--checker", "set", status=1)
+    assert told["figures"]["lost"] == 1
+    assert told["valid"] is False
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ([], "--model: missing"),
+        (["--checker", "bank"], "--checker 'bank': unknown, expected one of set, set-full"),
+        (["--checker", "set", "--model", "set"], "--model: expected none with --checker"),
+        (["--checker", "set", "--certificate", "p"], "--certificate: expected none with --chec"),
+        (["--checker", "set", "--initial", "1"], "--initial: expected none with --checker"),
+        (
+            ["--model", "kv", "--certificate", "p", "--consistency", "pram"],
+            "--certificate: expected none with --consistency pram",
+        ),
+        (
+            ["--model", "kv", "--certificate", "p", "--verify-certificate", "q"],
+            "--certificate: expected no --verify-certificate beside it",
+        ),
+        (["--model", "kv", "--verify-certificate", "no.json"], "no.json"),
+        (["--model", "kv", "--certificate", "no/p.json"], "there is no folder no"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options: list[str], complaint: str) -> None:
+    write_history(history(19), "h.jsonl")
+    assert complaint in refused("check", "h.jsonl", *options)

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from concur.chance import Stream
 from concur.errors import BadInput
 from concur.histories import History, check
+from concur.histories.certificate import verify
 from concur.histories.search import Search
 from concur.histories.timeline import strict
-from concur.histories.zones import zones
+from concur.histories.polynomial.register import zones
 from concur.machines.counter import Counter
 from concur.machines.kv import KeyValue
 from concur.machines.queue import Queue
@@ -95,9 +96,12 @@ def test_check_agrees_with_trying_everything(name: str) -> None:
     for seed in range(1500):
         history = small_history(name, seed)
         valid = brute_force(history, machine)
-        verdict = check(history, machine, budget_s=1e9)
+        verdict = check(history, machine, budget_s=1e9, certificate=True)
         assert verdict.valid is valid, (seed, str(verdict), history.operations())
         assert bool(verdict.anomaly) is not valid
+        if verdict.certificate is not None:
+            assert verify(history, machine, verdict.certificate) == []
+        assert (verdict.certificate is not None) is valid
         answers.add((valid, verdict.algorithm))
     assert {valid for valid, _ in answers} == {True, False}
     assert name in ONLY_SEARCHED or any("zones" in algorithm for _, algorithm in answers)
@@ -161,11 +165,11 @@ def test_zones_and_search_agree_on_unique_writes() -> None:
         everything = list(range(len(operations)))
         commands = [machine.command(op.f, op.key, op.value) for op in operations]
         timeline = strict(operations)
-        found = zones(operations, everything, timeline, "read", None)
+        found = zones(operations, everything, timeline, machine)
         assert found is not None
         search = Search(machine, operations, everything, commands, timeline, False)
-        assert bool(search.run(10**9, 1e18)) is bool(found), seed
-        answers.add(bool(found))
+        assert bool(search.run(10**9, 1e18).anomaly) is bool(found.anomaly), seed
+        answers.add(bool(found.anomaly))
     assert answers == {True, False}
 
 

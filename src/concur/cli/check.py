@@ -6,19 +6,19 @@ from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from concur.cli.options import OUTPUT, Json
+from concur.cli.questions import LINEARIZABLE, Asked, Placed, Question, question
 from concur.cli.terminal import Advance, progress
 from concur.errors import BadInput, between
 
 if TYPE_CHECKING:
-    from concur.histories import Event, History, Specification, Valid, Verdict
+    from concur.histories import Event, History, Verdict
     from concur.histories.formats import Source
     from concur.histories.formats.writing import HistoryWriter
-    from concur.histories.weaker import Spectrum
 
 EXAMPLES = """Examples:
 
@@ -27,6 +27,12 @@ concur check history.jsonl --model kv
 concur check history.jsonl --model kv --consistency spectrum
 
 concur check store/latest/history.edn --model register --json
+
+concur check history.jsonl --model kv --certificate proof.json
+
+concur check history.jsonl --model kv --verify-certificate proof.json
+
+concur check history.edn --checker set-full
 
 zcat huge.jsonl.gz | concur check - --model kv --budget-s 60"""
 
@@ -37,9 +43,6 @@ INTERRUPTED = 130
 HELD_EVENTS_MAX = 4_000_000
 """About 500 MB. A longer history is checked while it is read."""
 CHUNK_EVENTS = 4096
-
-LINEARIZABLE = "linearizable"
-SPECTRUM = "spectrum"
 
 BUDGET_S_MAX = 1e6
 
@@ -56,9 +59,21 @@ def check(
             "fetch-add, lock, set, queue, stack, priority-queue, multi-register or "
             "package.module:Class (docs/check.md).",
             metavar="NAME",
+            show_default=False,
             rich_help_panel=INPUT,
         ),
-    ],
+    ] = "",
+    checker: Annotated[
+        str,
+        typer.Option(
+            help="Instead of a model, one of Jepsen's smaller checkers, which count what went "
+            "wrong: set, set-full, set-full-linearizable, queue, total-queue, "
+            "total-queue-exactly-once, counter or unique-ids.",
+            metavar="NAME",
+            show_default=False,
+            rich_help_panel=INPUT,
+        ),
+    ] = "",
     consistency: Annotated[
         str,
         typer.Option(
@@ -105,6 +120,22 @@ def check(
             rich_help_panel=INPUT,
         ),
     ] = 10.0,
+    verify_certificate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Look for no order: see whether the one in this file proves it.",
+            metavar="FILE",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(
+            help="If it is linearizable, write the proof: an order that explains every outcome.",
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     write: Annotated[
         Path | None,
         typer.Option(
@@ -122,15 +153,24 @@ def check(
     """
     from concur.files import check_target
     from concur.histories.formats import writer
-    from concur.histories.models import model as named
-    from concur.histories.weaker import parse
 
     between("--budget-s", budget_s, 0.0, BUDGET_S_MAX)
-    specification = named(model, initial=_initial(initial), failed_cas=failed_cas)
-    if consistency != SPECTRUM:
-        consistency = parse(consistency).name
-    case = _Case(file, format, specification, consistency, budget_s)
+    asked = question(
+        Asked(
+            model=model,
+            checker=checker,
+            consistency=consistency,
+            initial=initial,
+            failed_cas=failed_cas,
+            certificate=certificate,
+            verify_certificate=verify_certificate,
+            budget_s=budget_s,
+        )
+    )
+    case = _Case(file, format, asked)
     with ExitStack() as stack:
+        if certificate is not None:
+            check_target("certificate", certificate)
         if write is not None:
             check_target("history", write)
             case.copy = stack.enter_context(writer(str(write)))
@@ -147,42 +187,13 @@ def check(
     return {True: 0, False: 1, "unknown": UNDECIDED}[verdict.valid]
 
 
-def _initial(text: str | None) -> Any:
-    import msgspec
-
-    from concur.histories.formats.jsonl import from_json
-    from concur.histories.models import UNSET
-
-    if text is None:
-        return UNSET
-    try:
-        return from_json(msgspec.json.decode(text)) if text else ""
-    except (msgspec.DecodeError, UnicodeError, RecursionError, BadInput):
-        raise BadInput(
-            f'--initial: {text!r}, expected JSON such as 0, null, [1, 2], or "x" with its quotes'
-        ) from None
-
-
-STATUSES: "dict[str, Valid]" = {"holds": True, "broken": False}
-
-
 class _Case:
     """One file and its verdict."""
 
-    def __init__(
-        self,
-        file: str,
-        format: str,
-        machine: "Specification",
-        consistency: str,
-        budget_s: float,
-    ) -> None:
+    def __init__(self, file: str, format: str, question: Question) -> None:
         self.file = file
         self.format = format
-        self.machine = machine
-        self.consistency = consistency
-        self.budget_s = budget_s
-        self.spectrum: Spectrum | None = None
+        self.question = question
         self.copy: HistoryWriter | None = None
         self.events = 0
         self.read_seconds = 0.0
@@ -198,15 +209,15 @@ class _Case:
             started = perf_counter()
             with progress("reading") as advance:
                 read = self.counted(source, events, advance)
-                history = history_of(islice(read, HELD_EVENTS_MAX), self.machine.name)
+                history = history_of(islice(read, HELD_EVENTS_MAX), self.question.model)
                 self.read_seconds = perf_counter() - started
                 more = next(read, None)
-                if more is not None and self.consistency == LINEARIZABLE:
+                if more is not None and self.question.streams:
                     return self.stream(history, chain((more,), read))
                 if more is not None:
                     raise BadInput(
                         f"{self.file}: more than {HELD_EVENTS_MAX:,} events, expected fewer: only "
-                        f"{LINEARIZABLE} is checked while a file is read"
+                        f"{LINEARIZABLE}, without a certificate, is checked while a file is read"
                     )
         return self.whole(history)
 
@@ -228,32 +239,13 @@ class _Case:
         console = err()
         try:
             if not console.is_terminal:
-                return self.decide(history)
+                return self.question.decide(history)
             with console.status(f"checking {len(history):,} operations"):
-                return self.decide(history)
+                return self.question.decide(history)
         except BadInput as error:
-            raise BadInput(f"{self.file}: {error}") from None
-
-    def decide(self, history: "History") -> "Verdict":
-        from concur.histories import Verdict, check
-        from concur.histories.weaker import check_consistency, spectrum
-
-        if self.consistency == LINEARIZABLE:
-            return check(history, self.machine, self.budget_s)
-        if self.consistency != SPECTRUM:
-            return check_consistency(history, self.machine, self.consistency, self.budget_s)
-        self.spectrum = spectrum(history, self.machine, self.budget_s)
-        strongest = self.spectrum[LINEARIZABLE]
-        broken = self.spectrum.first_broken
-        return Verdict(
-            valid=STATUSES.get(strongest.status, "unknown"),
-            reason=strongest.reason,
-            algorithm=SPECTRUM,
-            operations=self.spectrum.operations,
-            steps=0,
-            seconds=self.spectrum.seconds,
-            anomaly=() if broken is None or broken.verdict is None else broken.verdict.anomaly,
-        )
+            if str(error).startswith("history, "):
+                raise BadInput(f"{self.file}: {error}") from None
+            raise
 
     def stream(self, history: "History", rest: "Iterator[Event]") -> "Verdict":
         from concur.histories.stream import check_stream
@@ -264,7 +256,9 @@ class _Case:
             file=sys.stderr,
         )
         try:
-            verdict = check_stream(chain(history.events(), rest), self.machine, self.budget_s)
+            events = chain(history.events(), rest)
+            machine, budget_s = self.question.machine, self.question.asked.budget_s
+            verdict = check_stream(events, machine, budget_s)
         except BadInput as error:
             if str(error).startswith("history, "):
                 raise BadInput(f"{self.file}: {error}") from None
@@ -293,17 +287,11 @@ def _print(case: _Case, verdict: "Verdict", json: bool) -> None:
     from concur.histories.formats import plain
 
     if json:
-        placed = {}
-        if case.spectrum is not None:
-            placed["models"] = [
-                {"consistency": one.consistency, "status": one.status, "reason": one.reason}
-                for one in case.spectrum.placements
-            ]
         print_json(
             {
                 "file": case.file,
                 "format": case.format,
-                "model": case.machine.name,
+                "model": case.question.model,
                 "consistency": verdict.consistency,
                 "valid": verdict.valid,
                 "reason": verdict.reason,
@@ -314,18 +302,19 @@ def _print(case: _Case, verdict: "Verdict", json: bool) -> None:
                 "steps": verdict.steps,
                 "anomalies": list(verdict.anomaly),
             }
-            | placed
+            | ({} if case.interrupted else case.question.keys())
         )
         return
     console = out()
     colours = {True: "bold green", False: "bold red", "unknown": "bold yellow"}
-    answer = str(verdict if case.spectrum is None else case.spectrum)
+    placed = isinstance(case.question, Placed) and not case.interrupted
+    answer = case.question.text(verdict) if placed else str(verdict)
     first, *rest = map(plain, answer.splitlines())
-    console.print(first, style=None if case.spectrum else colours[verdict.valid], soft_wrap=True)
+    console.print(first, style=None if placed else colours[verdict.valid], soft_wrap=True)
     for line in rest:
         console.print(line, soft_wrap=True)
     how = "while they were read" if case.streamed else f"after {case.read_seconds:.2f} s of reading"
     console.print(
-        f"{verdict.operations:,} operations ({case.format}) held against {case.machine.name}: "
+        f"{verdict.operations:,} operations ({case.format}) held against {case.question.model}: "
         f"{verdict.algorithm}, {verdict.seconds:.2f} s, {how}"
     )

@@ -17,14 +17,18 @@ for all checkers:
 Admission changes neither order, times nor the numbers of events, so explanations stay true.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from concur.histories.history import Event, History, Operation
+from concur.histories.identity import identity
 from concur.histories.specification import Specification
 
 MISMATCH = "mismatch"
 """The error of a compare-and-set that found another value."""
+
+BLIND = frozenset({"write", "put", "append", "delete", "add", "enqueue"})
+"""If their result is None it says nothing; tools record null for `ok`, or the value written."""
 
 
 class Admitted(History):
@@ -91,6 +95,33 @@ def unrecorded(specification: Specification) -> Callable[[Operation], bool]:
     if ask is None:
         return _always_says
     return lambda op: op.type == "ok" and ask(op.f, op.value, op.result)
+
+
+def told_nothing(op: Operation) -> bool:
+    """Whether what is recorded of an operation that returns nothing is just that it returned."""
+    return op.type == "ok" and op.f in BLIND and identity(op.result) in (None, identity(op.value))
+
+
+def agrees(specification: Specification, command: Any, op: Operation, result: Any) -> bool:
+    """Whether an operation that has an outcome can have had it, if `command` gave `result`."""
+    type_, value, error = specification.completion(command, result)
+    if type_ != op.type:
+        return False
+    if unrecorded(specification)(op):
+        return True
+    if type_ == "fail":
+        return error == op.error
+    return identity(value) == identity(op.result) or (result is None and told_nothing(op))
+
+
+def separate(
+    specification: Specification, operations: Sequence[Operation], commands: Sequence[Any]
+) -> bool:
+    """Whether keys name machines: the specification knows none, and the history has some."""
+    return any(op.key is not None for op in operations) and all(
+        specification.key(command) is None and specification.event(command)[1] is None
+        for command in commands
+    )
 
 
 def _always_says(op: Operation) -> bool:

@@ -2,20 +2,24 @@
 
 1. What did not happen is dropped, and so are reads without an outcome. A refused compare-and-set
    did not happen either, but may tell that the value differed, and then stays (`admission`).
-2. Objects are checked one by one (Herlihy and Wing: linearizability is local), small ones first.
+2. An order that somebody knows (a witness) is tried first: to see that it explains everything is
+   cheap (`certificate`). If it does not, nothing follows.
+3. Objects are checked one by one (Herlihy and Wing: linearizability is local), small ones first.
    If an operation touches all of them, like a scan, there is only one object.
-3. Reads and writes of one register whose values tell them apart go to `zones`, the rest to
-   `search`.
-4. If events at the same instant make 2. an approximation, both sides of it are tried, and only if
+4. Each goes to the polynomial algorithms of its data type (`polynomial`), which find out whether
+   they apply; if none does, to `search`.
+5. If events at the same instant make 3. an approximation, both sides of it are tried, and only if
    they disagree the whole history is searched at once (`timeline` says why).
 """
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from concur.errors import BadInput
-from concur.histories.admission import admitted, dropped
+from concur.histories.admission import admitted, dropped, separate
+from concur.histories.certificate import merged, verify
 from concur.histories.explain import phrase
 from concur.histories.history import History, Operation
 from concur.histories.identity import holds_bool, identity
@@ -23,27 +27,72 @@ from concur.histories.lookahead import LOOKAHEADS, PROSPECTS, Fact, Lookahead, P
 from concur.histories.models.kv import KvModel
 from concur.histories.models.nondeterministic import StepFailed
 from concur.histories.models.queue import QueueModel
-from concur.histories.models.register import CasRegisterModel, RegisterModel
+from concur.histories.polynomial import DECIDERS, Decision
 from concur.histories.search import OutOfBudget, Search
 from concur.histories.specification import Specification
-from concur.histories.timeline import Timeline, loose, strict
+from concur.histories.timeline import loose, strict
 from concur.histories.verdict import Valid, Verdict
-from concur.histories.zones import zones
-from concur.machines.kv import KeyValue
 from concur.machines.queue import Queue
-from concur.machines.register import Register
 
 STEPS_MAX = 5_000_000
 """A step takes about a microsecond and, when it finds something new, 300 bytes of memory."""
 
-REGISTERS: dict[type, tuple[str, str]] = {
-    Register: ("read", "write"),
-    RegisterModel: ("read", "write"),
-    CasRegisterModel: ("read", "write"),
-    KeyValue: ("get", "put"),
-    KvModel: ("get", "put"),
-}
-"""Machines whose objects are registers as long as a history uses only these two operations."""
+
+def check(
+    history: History,
+    machine: Specification,
+    budget_s: float = 10.0,
+    steps_max: int = STEPS_MAX,
+    *,
+    witness: Sequence[int] = (),
+    certificate: bool = False,
+) -> Verdict:
+    """Whether one order of all operations, within real time, explains every outcome.
+
+    The machine is the sequential specification. Past `steps_max` steps (the same on every
+    computer) or `budget_s` seconds of search the verdict is "unknown". `witness` is an order that
+    may be right: numbers of operations, as `History.invoke` gives them. With `certificate`, a valid
+    verdict holds such an order, which `concur.histories.certificate` re-checks. Raises BadInput
+    if an operation is none of the machine's.
+    """
+    started = perf_counter()
+    anomaly: Sequence[str] = ()
+    core: Sequence[int] = ()
+    order: Sequence[int] | None = None
+    try:
+        known = admitted(history, machine)
+        if witness and not verify(known, machine, witness):
+            valid: Valid = True
+            reason, algorithm, steps = EXPLAINED, "witness", 0
+            order = witness
+        else:
+            checker = _Checker(known.operations(), machine, steps_max, started + budget_s)
+            valid, reason = checker.decide()
+            algorithm = "+".join(sorted(checker.algorithms, reverse=True)) or "none"
+            steps = checker.steps
+            if valid is False:
+                anomaly = checker.wrong.anomaly
+                core = [checker.numbers[position] for position in checker.wrong.core]
+            elif valid is True and certificate:
+                order = checker.order()
+    except StepFailed as failed:
+        raise BadInput(f"model {machine.name}: its step failed: {failed}") from failed
+    return Verdict(
+        valid=valid,
+        reason=reason,
+        algorithm=algorithm,
+        operations=len(history),
+        steps=steps,
+        seconds=perf_counter() - started,
+        anomaly=tuple(anomaly),
+        core=tuple(core),
+        certificate=None if order is None else tuple(order),
+    )
+
+
+EXPLAINED = "an order of all operations, within real time, explains every outcome"
+
+Answer = tuple[Valid, str]  # valid, reason
 
 
 class Object(NamedTuple):
@@ -53,40 +102,9 @@ class Object(NamedTuple):
     positions: list[int]
 
 
-def check(
-    history: History,
-    machine: Specification,
-    budget_s: float = 10.0,
-    steps_max: int = STEPS_MAX,
-) -> Verdict:
-    """Whether one order of all operations, within real time, explains every outcome.
-
-    The machine is the sequential specification. Past `steps_max` steps (the same on every
-    computer) or `budget_s` seconds of search the verdict is "unknown". Raises BadInput if an
-    operation is none of the machine's.
-    """
-    started = perf_counter()
-    try:
-        operations = admitted(history, machine).operations()
-        checker = _Checker(operations, machine, steps_max, started + budget_s)
-        valid, reason, anomaly = checker.decide()
-    except StepFailed as failed:
-        raise BadInput(f"model {machine.name}: its step failed: {failed}") from failed
-    return Verdict(
-        valid=valid,
-        reason=reason,
-        algorithm="+".join(sorted(checker.algorithms, reverse=True)) or "none",
-        operations=len(history),
-        steps=checker.steps,
-        seconds=perf_counter() - started,
-        anomaly=tuple(anomaly),
-    )
-
-
-Answer = tuple[Valid, str, list[str]]  # valid, reason, anomaly
-
-
 class _Checker:
+    """One history. `wrong` is what decided it, if it is not linearizable."""
+
     def __init__(
         self,
         operations: Sequence[Operation],
@@ -99,33 +117,43 @@ class _Checker:
         self.steps_max = steps_max
         self.deadline = deadline
         self.algorithms: set[str] = set()
+        self.wrong = Decision()
+        self.orders: list[Callable[[], list[int]]] = []  # of the objects, on `timeline`
         self.operations: list[Operation] = []
         self.commands: list[Any] = []
-        for op in operations:
-            if dropped(op.type, op.error):
+        self.numbers: list[int] = []
+        read: dict[Any, Any] = {}  # commands of which there are many
+        for number, op in enumerate(operations):
+            if op.type == "fail" and dropped(op.type, op.error):
                 continue
-            command = _command(machine, op)
+            name = (op.f, op.key) if op.value is None and op.key.__class__ is str else None
+            command = read.get(name)
+            if command is None:
+                command = _command(machine, op)
+                if name is not None:
+                    read[name] = command
             if op.type == "info" and machine.read_only(command):
                 continue
             self.operations.append(op)
             self.commands.append(command)
+            self.numbers.append(number)
+        self.timeline = strict(self.operations)
         self.objects, self.several_machines = self.split()
-        self.tell_bools_apart = any(
+
+    @cached_property
+    def tell_bools_apart(self) -> bool:
+        return holds_bool(getattr(self.machine, "start", None)) or any(
             holds_bool(op.value) or holds_bool(op.result) for op in self.operations
-        ) or holds_bool(getattr(machine, "start", None))
+        )
 
     def split(self) -> tuple[list[Object], bool]:
         """The objects, smallest first; and whether each has a machine of its own."""
-        machine = self.machine
-        keys = [machine.key(command) for command in self.commands]
+        keys = [self.machine.key(command) for command in self.commands]
         everything = list(range(len(keys)))
         own = False
         if None in keys:
-            # A machine without keys, and a history with: the keys name machines.
-            own = all(key is None for key in keys) and any(
-                op.key is not None for op in self.operations
-            )
-            if not own or any(machine.event(command)[1] is not None for command in self.commands):
+            own = separate(self.machine, self.operations, self.commands)
+            if not own:
                 return ([Object(None, everything)] if keys else []), False
             keys = [op.key for op in self.operations]
         objects: dict[Any, Object] = {}
@@ -136,52 +164,49 @@ class _Checker:
             objects[name].positions.append(position)
         return sorted(objects.values(), key=lambda found: len(found.positions)), own
 
+    def order(self) -> list[int]:
+        """Numbers of operations, in an order that explains a history that is linearizable."""
+        orders = [order() for order in self.orders]
+        return [self.numbers[position] for position in merged(orders, self.timeline)]
+
     def decide(self) -> Answer:
         if not self.operations:
-            return True, "nothing in it can be wrong: no operation has an outcome", []
-        timeline = strict(self.operations)
-        answer = self.each(timeline)
-        if answer[0] is True or not timeline.entangled:
+            return True, "nothing in it can be wrong: no operation has an outcome"
+        answer = self.each()
+        if answer[0] is True or not self.timeline.entangled:
             return answer
-        timeline = loose(self.operations)
-        answer = self.each(timeline)
-        if answer[0] is not True:
+        self.timeline = loose(self.operations)
+        answer = self.each()
+        if answer[0] is False:
             return answer
-        if len(self.objects) == 1 and "zones" not in self.algorithms:
+        if len(self.objects) == 1 and self.algorithms == {"search"}:
             return answer  # the search has respected `timeline.before`
         if self.several_machines and len(self.objects) > 1:
-            return "unknown", "undecided: several processes go on at equal times", []
-        return self.search(Object(None, list(range(len(self.operations)))), timeline, 1)
+            return "unknown", "undecided: several processes go on at equal times"
+        self.orders = []
+        return self.search(Object(None, list(range(len(self.operations)))), 1)
 
-    def each(self, timeline: Timeline) -> Answer:
+    def each(self) -> Answer:
         """The objects one by one. An invalid one decides, an undecided one does not."""
+        self.orders = []
         undecided: Answer | None = None
         for number, found in enumerate(self.objects):
-            answer = self.zones(found, timeline)
-            if answer is None:
-                answer = self.search(found, timeline, len(self.objects) - number)
+            answer = self.polynomial(found) or self.search(found, len(self.objects) - number)
             if answer[0] is False:
                 return answer
             if answer[0] == "unknown":
                 undecided = undecided or answer
-        if undecided:
-            return undecided
-        return True, "an order of all operations, within real time, explains every outcome", []
+        return undecided or (True, EXPLAINED)
 
-    def zones(self, found: Object, timeline: Timeline) -> Answer | None:
-        names = REGISTERS.get(type(self.machine))
-        operations = self.operations
-        if names is None or any(operations[p].f not in names for p in found.positions):
-            return None
-        read, _ = names
-        initial = getattr(self.machine, "start", None)
-        anomaly = zones(operations, found.positions, timeline, read, initial)
-        if anomaly is None:
-            return None
-        self.algorithms.add("zones")
-        return self.answer(found, anomaly)
+    def polynomial(self, found: Object) -> Answer | None:
+        for name, decide in DECIDERS.get(type(self.machine), {}).items():
+            decision = decide(self.operations, found.positions, self.timeline, self.machine)
+            if decision is not None:
+                self.algorithms.add(name)
+                return self.answer(found, decision)
+        return None
 
-    def search(self, found: Object, timeline: Timeline, shares: int) -> Answer:
+    def search(self, found: Object, shares: int) -> Answer:
         """`shares`: how many searches, this one included, the rest of the budget is for."""
         self.algorithms.add("search")
         search = Search(
@@ -189,7 +214,7 @@ class _Checker:
             self.operations,
             found.positions,
             self.commands,
-            timeline,
+            self.timeline,
             self.tell_bools_apart,
             None if found.key is None else self.lookahead(),
             None if found.key is None else self.prospects(),
@@ -197,13 +222,15 @@ class _Checker:
         now = perf_counter()
         steps_max = (self.steps_max - self.steps) // shares
         try:
-            anomaly = search.run(steps_max, now + (self.deadline - now) / shares)
+            decision = search.run(steps_max, now + (self.deadline - now) / shares)
         except OutOfBudget as out:
+            return (
+                "unknown",
+                f"undecided: the search{_of(found)} ran out of {out} within its budget",
+            )
+        finally:
             self.steps += search.steps
-            reason = f"undecided: the search{_of(found)} ran out of {out} within its budget"
-            return "unknown", reason, []
-        self.steps += search.steps
-        return self.answer(found, anomaly)
+        return self.answer(found, decision)
 
     def lookahead(self) -> Lookahead | None:
         if isinstance(self.machine, KvModel):
@@ -216,10 +243,12 @@ class _Checker:
             return None if self.machine.start else PROSPECTS[Queue]
         return PROSPECTS.get(type(self.machine))
 
-    def answer(self, found: Object, anomaly: list[str]) -> Answer:
-        if anomaly:
-            return False, f"no order of the operations{_of(found)} explains every outcome", anomaly
-        return True, "", []
+    def answer(self, found: Object, decision: Decision) -> Answer:
+        if decision.anomaly:
+            self.wrong = decision
+            return False, f"no order of the operations{_of(found)} explains every outcome"
+        self.orders.append(decision.order)
+        return True, EXPLAINED
 
 
 def _of(found: Object) -> str:

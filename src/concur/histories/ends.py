@@ -19,11 +19,10 @@ history of which many operations were lost needs memory for those, and time for 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from concur.histories.admission import unrecorded
+from concur.histories.admission import agrees
 from concur.histories.explain import describe, phrase
 from concur.histories.history import Operation
 from concur.histories.identity import identity
-from concur.histories.search import BLIND
 from concur.histories.specification import Specification
 from concur.histories.timeline import NEVER, Timeline
 
@@ -210,7 +209,7 @@ class Walk:
             after, result = self.machine.apply(self.states[state], command)
         except Exception:  # by contract an error result for the client; the state is unchanged
             return None
-        if op.type != "info" and not _agrees(self.machine, command, op, result):
+        if op.type != "info" and not agrees(self.machine, command, op, result):
             return None
         return self.states.name(after)
 
@@ -250,17 +249,3 @@ def _least(
     sets[:] = [other for other in sets if not used <= other]
     sets.append(used)
     return True
-
-
-def _agrees(machine: Specification, command: Any, op: Operation, result: Any) -> bool:
-    type_, value, error = machine.completion(command, result)
-    if type_ != op.type:
-        return False
-    if unrecorded(machine)(op):
-        return True
-    if type_ == "fail":
-        return error == op.error
-    if identity(value) == identity(op.result):
-        return True
-    told_nothing = op.f in BLIND and identity(op.result) in (None, identity(op.value))
-    return told_nothing and result is None

@@ -23,7 +23,8 @@ Keys name independent sets, queues and counters.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -421,6 +422,19 @@ def unique_ids(history: History) -> Tally:
         "duplicated": len(twice),
     }
     return judge.tally("all ids are different", "", figures)
+
+
+CHECKERS: dict[str, Callable[[History], Tally]] = {
+    "set": set_,
+    "set-full": set_full,
+    "set-full-linearizable": partial(set_full, linearizable=True),
+    "queue": queue_,
+    "total-queue": total_queue,
+    "total-queue-exactly-once": partial(total_queue, exactly_once=True),
+    "counter": counter,
+    "unique-ids": unique_ids,
+}
+"""By the names that `concur check --checker` has for them."""
 
 
 # --- small things ------------------------------------------------------------------------------

@@ -31,8 +31,8 @@ from typing import Any, ParamSpec, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from concur.errors import BadInput
+from concur.histories.admission import BLIND
 from concur.histories.history import CompletionType, History
-from concur.histories.search import BLIND
 
 ERROR_CHARS_MAX = 200
 

@@ -49,16 +49,14 @@ from itertools import chain
 from time import perf_counter
 from typing import Any
 
-from concur.histories.admission import unrecorded
+from concur.histories.admission import BLIND, told_nothing, unrecorded
 from concur.histories.explain import describe, phrase
 from concur.histories.history import Operation
 from concur.histories.identity import identity
 from concur.histories.lookahead import OBSERVERS, Fact, Lookahead, Prospect
+from concur.histories.polynomial.base import Decision
 from concur.histories.specification import Specification
 from concur.histories.timeline import Timeline
-
-BLIND = frozenset({"write", "put", "append", "delete", "add", "enqueue"})
-"""If their result is None it says nothing; tools record null for `ok`, or the value written."""
 
 CLOCK_STEPS = 128
 """The wall clock is read once in so many expansions."""
@@ -73,6 +71,7 @@ _ACK = 0
 _REFUSED = -1  # no successor
 
 Config = tuple[int, int, int, int]  # p, done, used, state
+Path = tuple[Any, int] | None  # operations put into the order, the last one first
 
 
 class OutOfBudget(Exception):
@@ -83,8 +82,7 @@ class Search:
     """One search over one object (or over the whole history).
 
     `entries` are positions in `operations` and `commands`; leave out what did not happen and reads
-    without an outcome. `run` returns an explanation, empty if there is an order, and raises
-    OutOfBudget. `steps` counts configurations expanded and successors tried.
+    without an outcome. `steps` counts configurations expanded and successors tried.
     """
 
     def __init__(
@@ -205,8 +203,8 @@ class Search:
         self._pending_twins = list(twins.values())  # equal pending operations, as sets of bits
         self._returning.append(-1)  # a sentinel after the last return
 
-    def run(self, steps_max: int, deadline: float) -> list[str]:
-        """`deadline` is a time of `perf_counter`."""
+    def run(self, steps_max: int, deadline: float) -> Decision:
+        """Decide. `deadline` is a time of `perf_counter`. Raises OutOfBudget."""
         self._steps_max = steps_max
         self._deadline = deadline
         self._clock = 0
@@ -214,19 +212,24 @@ class Search:
         self._blamed_at, self._blamed = 0, dict[int, None]()
         end = len(self._returning) - 1
         start, _ = self._settle(0, 0, 0, self._machine.initial)
-        deepest, blocked = start[0], [start]
         if start[0] == end:
-            return []
+            return Decision(order=lambda: self._order([]))
+        deepest, blocked = start[0], [start]
         self._new(start)
         stack = [self._orders(start)]
+        paths: list[Path] = []  # from each level to the next
         while stack:
-            config = next(stack[-1], None)
-            if config is None:
+            found = next(stack[-1], None)
+            if found is None:
                 stack.pop()
+                if paths:
+                    paths.pop()
                 continue
+            config, path = found
             p = config[0]
             if p == end:
-                return []
+                paths.append(path)
+                return Decision(order=lambda: self._order(paths))
             if not self._new(config):
                 continue
             if p > deepest:
@@ -234,9 +237,30 @@ class Search:
             if p == deepest and len(blocked) < SHOWN_MAX:
                 blocked.append(config)
             stack.append(self._orders(config))
-        return self._explain(deepest, blocked)
+            paths.append(path)
+        return Decision(self._explain(deepest, blocked))
 
-    def _orders(self, start: Config) -> Iterator[Config]:
+    def _order(self, paths: list[Path]) -> list[int]:
+        """The order found, as positions: what was put to get on, and what could be observed."""
+        order: list[int] = []
+        (p, done, used, state), _ = self._settle(0, 0, 0, self._machine.initial, order)
+        for path in paths:
+            entries = []
+            while path is not None:
+                path, entry = path
+                entries.append(entry)
+            for entry in reversed(entries):
+                order.append(entry)
+                accepts = self._accepts[entry]
+                state = self._machine.after(state, self._command[entry], accepts)
+                if self._return[entry] < 0:
+                    used |= self._bit[entry]
+                else:
+                    done |= self._bit[entry]
+                (p, done, used, state), _ = self._settle(p, done, used, state, order)
+        return [self._position[entry] for entry in order]
+
+    def _orders(self, start: Config) -> Iterator[tuple[Config, Path]]:
         """All configurations in which the next return has happened, fewest operations first."""
         p = start[0]
         x = self._returning[p]
@@ -247,9 +271,10 @@ class Search:
         after = self._machine.after
         bits, commands, accepts, kinds = self._bit, self._command, self._accepts, self._kind
         exact = self._exact
-        # (done, used, state, state before the last step, that step or -1 if it was observed)
-        queue = [(start[1], start[2], start[3], _REFUSED, -1)]
-        for done, used, state, earlier, last in queue:
+        # (done, used, state, path, state before the last step, that step or -1 if it was observed)
+        queue: list[tuple[int, int, int, Path, int, int]]
+        queue = [(start[1], start[2], start[3], None, _REFUSED, -1)]
+        for done, used, state, path, earlier, last in queue:
             self._spend(1)
             idle = last >= 0 and self._return[last] < 0  # the last step was a pending operation
             if x_changes and not (exact and self._waits(x, p, done)):
@@ -259,7 +284,7 @@ class Search:
                     and not exact
                     and self._could_wait(earlier, last, x_command, x_accepts, target, idle)
                 ):
-                    yield self._settle(p, done | x_bit, used, target)[0]
+                    yield self._settle(p, done | x_bit, used, target)[0], (path, x)
             seen = {kinds[x]}
             for y in changers:
                 if y == x or done & bits[y] or (exact and self._waits(y, p, done)):
@@ -274,15 +299,16 @@ class Search:
                     continue
                 config, observed = self._settle(p, done | bits[y], used, target)
                 if config[0] > p:
-                    yield config
+                    yield config, (path, y)
                 elif self._new(config):
-                    queue.append((*config[1:], *((_REFUSED, -1) if observed else (state, y))))
+                    step = (_REFUSED, -1) if observed else (state, y)
+                    queue.append((*config[1:], (path, y), *step))
             for twins in self._pending_twins:
                 left = twins & called & ~used
                 if not left:
                     continue
-                first = left & -left
-                y = pending[first.bit_length() - 1]
+                lowest = left & -left
+                y = pending[lowest.bit_length() - 1]
                 if exact and self._waits(y, p, done):
                     continue
                 self._spend(1)
@@ -291,11 +317,12 @@ class Search:
                     continue
                 if idle and after(earlier, commands[y], None) == target:
                     continue
-                config, observed = self._settle(p, done, used | first, target)
+                config, observed = self._settle(p, done, used | lowest, target)
                 if config[0] > p:
-                    yield config
+                    yield config, (path, y)
                 elif self._new(config):
-                    queue.append((*config[1:], *((_REFUSED, -1) if observed else (state, y))))
+                    step = (_REFUSED, -1) if observed else (state, y)
+                    queue.append((*config[1:], (path, y), *step))
 
     def _unseen(self, state: int, target: int) -> bool:
         """Whether whatever `target` allows, `state` allows as well, with nothing to tell them."""
@@ -328,10 +355,12 @@ class Search:
             return True
         return self._machine.after(without, self._command[last], self._accepts[last]) == target
 
-    def _settle(self, p: int, done: int, used: int, state: int) -> tuple[Config, bool]:
+    def _settle(
+        self, p: int, done: int, used: int, state: int, order: list[int] | None = None
+    ) -> tuple[Config, bool]:
         """Put every observer that fits into the order and let all returns that can, happen.
 
-        Also tells whether an observer was put.
+        Also tells whether an observer was put; `order` is told which.
         """
         after = self._machine.after
         returning, bits = self._returning, self._bit
@@ -346,6 +375,8 @@ class Search:
                 ):
                     done |= bits[y]
                     observed = True
+                    if order is not None:
+                        order.append(y)
             bit = bits[returning[p]]
             if not done & bit:
                 break
@@ -498,7 +529,7 @@ class _Transitions:
         """The outcomes that agree with what was recorded; None if any does."""
         if op.type == "info" or self._unrecorded(op):
             return None
-        if op.type == "ok" and op.f in BLIND and identity(op.result) in (None, identity(op.value)):
+        if told_nothing(op):
             return frozenset((_ACK, self._outcome(op.type, op.result, op.error)))
         return frozenset((self._outcome(op.type, op.result, op.error),))
 

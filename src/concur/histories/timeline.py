@@ -18,6 +18,8 @@ with `before`, checked on the whole history at once.
 """
 
 from collections.abc import Sequence
+from itertools import islice
+from operator import gt
 
 from concur.histories.history import Operation
 
@@ -44,9 +46,32 @@ class Timeline:
 
 def strict(operations: Sequence[Operation]) -> Timeline:
     """All of the real-time order, and a little more at entangled instants."""
+    timeline = _as_recorded(operations)
+    if timeline is not None:
+        return timeline
     chained, _ = _chains(operations)
     entangled = len({time for _, time in chained}) < len(chained)
     return _ranks(operations, chained, {}, entangled)
+
+
+def _as_recorded(operations: Sequence[Operation]) -> Timeline | None:
+    """With the numbers of the events for ranks; None if these are not in order of time, with calls
+    before returns in the same instant. Most histories are, and sorting is half of the work."""
+    last = max((op.return_index or op.index for op in operations), default=-1)
+    times: list[int | None] = [None] * (last + 1)
+    returns = []
+    for op in operations:
+        times[op.index] = 2 * op.call_ns
+        if op.return_ns is None:
+            returns.append(NEVER)
+        else:
+            assert op.return_index is not None
+            times[op.return_index] = 2 * op.return_ns + 1
+            returns.append(op.return_index)
+    there = [time for time in times if time is not None]
+    if any(map(gt, there, islice(there, 1, None))):
+        return None
+    return Timeline([op.index for op in operations], returns, {}, False)
 
 
 def loose(operations: Sequence[Operation]) -> Timeline:

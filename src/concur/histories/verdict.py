@@ -13,7 +13,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     `valid` is True, False or "unknown"; do not use it as a condition without comparing, since
     "unknown" is a true string. `reason` is one line. `algorithm` names what decided, `operations`
     counts what the history held, `steps` what a search tried (the same on every machine), and
-    `seconds` is wall time. `anomaly` says, line by line, what cannot be explained, if anything.
+    `seconds` is wall time. `anomaly` says, line by line, what cannot be explained, if anything;
+    `core` has the numbers of operations that cannot be explained together whatever became of all
+    others, if the algorithm knows them. `certificate` has, on demand, the numbers of operations in
+    an order that explains all.
     """
 
     valid: Valid
@@ -23,6 +26,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     steps: int
     seconds: float
     anomaly: tuple[str, ...] = ()
+    core: tuple[int, ...] = ()
+    certificate: tuple[int, ...] | None = None
     consistency: str = "linearizable"
 
     def __str__(self) -> str:

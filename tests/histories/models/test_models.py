@@ -6,6 +6,7 @@ import pytest
 
 from concur.errors import BadInput
 from concur.histories import History, check
+from concur.histories.certificate import verify
 from concur.histories.models import MODELS, model
 from concur.histories.stream import check_stream
 from concur.histories.weaker import check_consistency
@@ -24,9 +25,12 @@ def agree(name: str, seeds: range) -> None:
     for seed in seeds:
         history = small_history(name, plain, seed)
         right = valid(history, plain)
-        verdict = check(history, found, budget_s=1e9)
+        verdict = check(history, found, budget_s=1e9, certificate=True)
         assert verdict.valid is right, (seed, right, str(verdict), history.operations())
         assert bool(verdict.anomaly) is not right
+        assert (verdict.certificate is not None) is right
+        if verdict.certificate is not None:
+            assert verify(history, found, verdict.certificate) == [], seed
         streamed = check_stream(history.events(), found, budget_s=1e9, piece_min=2)
         assert streamed.valid in (right, "unknown"), (seed, right, str(streamed))
         answers.add(right)

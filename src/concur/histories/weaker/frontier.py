@@ -14,10 +14,9 @@ Pending operations may be done at any time or never; each is the last of its pro
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from concur.histories.admission import unrecorded
+from concur.histories.admission import agrees, separate
 from concur.histories.history import Operation
 from concur.histories.identity import identity
-from concur.histories.models.base import Model
 from concur.histories.specification import Specification
 from concur.histories.weaker.accesses import INITIAL, Accesses
 from concur.histories.weaker.budget import Budget
@@ -182,13 +181,8 @@ class Machines:
     def __init__(self, operations: Sequence[Operation], machine: Specification) -> None:
         self.operations = operations
         self.machine = machine
-        self.unrecorded = unrecorded(machine)
         self.commands = [machine.command(op.f, op.key, op.value) for op in operations]
-        keys = [machine.key(command) for command in self.commands]
-        # A machine without keys, and a history with: the keys name machines.
-        several = all(key is None for key in keys) and not any(
-            machine.event(command)[1] is not None for command in self.commands
-        )
+        several = separate(machine, operations, self.commands)
         self.names = [identity(op.key) if several else None for op in operations]
 
     def initial(self) -> tuple[tuple[Any, Any], ...]:
@@ -214,13 +208,8 @@ class Machines:
             after, result = machine.apply(state[slot][1], command)
         except Exception:
             return None  # the machine refused, and nobody was told so: that did not happen here
-        if op.type != "info":
-            type_, value, error = machine.completion(command, result)
-            if type_ != op.type or (type_ == "fail" and error != op.error):
-                return None
-            blind = self.unrecorded(op) or (op.f in BLIND and not isinstance(machine, Model))
-            if type_ == "ok" and not blind and identity(value) != identity(op.result):
-                return None
+        if op.type != "info" and not agrees(machine, command, op, result):
+            return None
         return (*state[:slot], (name, after), *state[slot + 1 :])
 
     def memo(self, state: tuple[tuple[Any, Any], ...]) -> Any:
@@ -228,7 +217,3 @@ class Machines:
 
     def preference(self, i: int) -> int:
         return self.operations[i].call_ns
-
-
-BLIND = frozenset({"write", "put", "append", "delete", "add", "enqueue"})
-"""The outcome of these says nothing; tools record null for `ok`, or the value written."""

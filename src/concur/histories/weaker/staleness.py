@@ -129,7 +129,7 @@ def _whole(
         any(holds_bool(op.value) or holds_bool(op.result) for op in operations),
     )
     try:
-        return search.run(max(1, budget.steps_left), budget.deadline)
+        return list(search.run(max(1, budget.steps_left), budget.deadline).anomaly)
     except SearchOutOfBudget as out:
         raise OutOfBudget(str(out)) from None
     finally:

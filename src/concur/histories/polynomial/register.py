@@ -25,7 +25,12 @@ from typing import Any
 from concur.histories.explain import describe, phrase
 from concur.histories.history import Operation
 from concur.histories.identity import identity
+from concur.histories.polynomial.base import Decision
+from concur.histories.specification import Specification
 from concur.histories.timeline import NEVER, Timeline
+
+READS = frozenset({"read", "get"})
+WRITES = frozenset({"write", "put"})
 
 INITIAL = -1
 """Stands for the write of the initial value among positions of operations."""
@@ -48,27 +53,30 @@ def zones(
     operations: Sequence[Operation],
     positions: Sequence[int],
     timeline: Timeline,
-    read: str,
-    initial: Any,
-) -> list[str] | None:
-    """Judge one register: the operations at `positions`, which are reads (f is `read`) and writes.
+    specification: Specification,
+) -> Decision | None:
+    """Judge one register in O(n log n) for n positions.
 
-    Returns an explanation, empty if they are linearizable; None if the algorithm does not apply,
-    because a value that was read was written more than once. Failed operations and reads without
-    an outcome must have been left out. Costs O(n log n) for n positions.
+    Does not apply if anything but reads and writes was done, if a value that was read was written
+    more than once, or if a write was recorded with the value of another.
     """
     calls, returns = timeline.calls, timeline.returns
+    initial = getattr(specification, "start", None)
     clusters = [Cluster(INITIAL, -1, -1)]
     of: dict[Any, Cluster | None] = {identity(initial): clusters[0]}  # None: written twice
     reads = []
     for position in positions:
         op = operations[position]
-        if op.f == read:
+        if op.f in READS:
             reads.append(position)
             continue
+        if op.f not in WRITES:
+            return None
+        value = identity(op.value)
+        if op.type == "ok" and op.result is not None and identity(op.result) != value:
+            return None
         cluster = Cluster(position, calls[position], returns[position])
         clusters.append(cluster)
-        value = identity(op.value)
         of[value] = None if value in of else cluster
     orphan = early = INITIAL
     for position in reads:
@@ -87,19 +95,41 @@ def zones(
                 early = position
     if orphan != INITIAL:
         text = phrase(operations[orphan].result)
-        return [describe(operations[orphan]), f"  but nothing ever wrote {text}"]
+        lines = [describe(operations[orphan]), f"  but nothing ever wrote {text}"]
+        return Decision(lines, [orphan])
     if early != INITIAL:
         write = of[identity(operations[early].result)]
         assert write is not None
-        return [
+        lines = [
             describe(operations[early]),
             "  but it returned before that value's only write was called:",
             describe(operations[write.write]),
         ]
-    return _overlap(operations, clusters, initial)
+        return Decision(lines, [early, write.write])
+
+    def order() -> list[int]:
+        """One cluster after the other, by where their zones begin; the write, then the reads.
+
+        If `a` must be before `b`, because something of `a` returned before something of `b` was
+        called, the zone of `a` begins earlier, whichever of the two are forward (and do not
+        overlap). A write without an outcome that nobody saw is left out.
+        """
+        saw: dict[Any, list[int]] = {}
+        for position in sorted(reads, key=calls.__getitem__):
+            saw.setdefault(of[identity(operations[position].result)], []).append(position)
+        order = []
+        for cluster in sorted(clusters, key=lambda c: min(c.call, c.finish)):
+            if cluster.write != INITIAL and cluster.finish < NEVER:
+                order.append(cluster.write)
+            order += saw.get(cluster, ())
+        return order
+
+    return _overlap(operations, clusters, initial) or Decision(order=order)
 
 
-def _overlap(operations: Sequence[Operation], clusters: list[Cluster], initial: Any) -> list[str]:
+def _overlap(
+    operations: Sequence[Operation], clusters: list[Cluster], initial: Any
+) -> Decision | None:
     forward = sorted((c for c in clusters if c.finish < c.call), key=lambda c: c.finish)
     for first, second in pairwise(forward):
         if second.finish < first.call:
@@ -110,12 +140,12 @@ def _overlap(operations: Sequence[Operation], clusters: list[Cluster], initial: 
             around = bisect_right(starts, cluster.call) - 1
             if around >= 0 and cluster.finish < forward[around].call:
                 return _contradiction(operations, forward[around], cluster, initial)
-    return []
+    return None
 
 
 def _contradiction(
     operations: Sequence[Operation], first: Cluster, second: Cluster, initial: Any
-) -> list[str]:
+) -> Decision:
     """Each cluster has an operation that ended before one of the other began."""
 
     def value(cluster: Cluster) -> str:
@@ -141,4 +171,5 @@ def _contradiction(
         )
         for c in (first, second)
     ]
-    return [*before(first, second), *before(second, first), *once]
+    core = {p for c in (first, second) for p in (c.write, c.ended, c.started) if p != INITIAL}
+    return Decision([*before(first, second), *before(second, first), *once], sorted(core))
