@@ -10,7 +10,7 @@ tried, too: our protocols know in which order they executed what clients asked f
 than its call and the calls of all before it in that order; at the latest of these, its *point*, it
 has not returned yet, or else the order would be out of real time. So take all operations by their
 points. What returned before another was called has the earlier point. (This is the theorem of
-Herlihy and Wing, TOPLAS 12(3), 1990, section 3.3, that linearizability is local, by construction.)
+Herlihy and Wing, TOPLAS 12(3), 1990, theorem 1, that linearizability is local, by construction.)
 
 A file is one JSON object: the model, how many operations the history has, its digest, the order.
 """

@@ -12,7 +12,6 @@ from concur.histories.weaker import check_consistency
 from concur.histories.weaker.accesses import Accesses
 from concur.histories.weaker.budget import Budget
 from concur.histories.weaker.causal import causal_order
-from concur.histories.weaker.guess import one_order_explains
 from concur.histories.weaker.k_atomic import _search
 from concur.histories.weaker.sequential import sequential, sequential_registers
 from concur.histories.weaker.two_atomic import two_atomic
@@ -60,20 +59,16 @@ def replicated(seed: int, operations: int, processes: int, lag: int) -> History:
 
 
 def test_saturation_and_search_agree_on_sequential_consistency() -> None:
-    answers, guesses = set(), 0
+    answers = set()
     for seed in range(600):
         history = replicated(seed, operations=14, processes=3, lag=seed % 4)
         accesses = Accesses(history, KeyValue())
         if accesses.thin_air():
             continue
-        wrong = sequential_registers(accesses, LARGE, guess=False)
+        wrong = sequential_registers(accesses, LARGE)
         assert bool(wrong) is bool(sequential(history, KeyValue(), LARGE)), seed
-        guessed = one_order_explains(accesses, accesses.fixed_sources(), LARGE)
-        assert not (guessed and wrong), seed
-        guesses += guessed
         answers.add(bool(wrong))
     assert answers == {True, False}
-    assert guesses > 100
 
 
 def view_exists(accesses: Accesses, chosen: list[int], before: Any, process: int) -> bool:

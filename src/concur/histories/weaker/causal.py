@@ -1,11 +1,11 @@
 """Causal consistency (CC): what was seen may depend on nothing that was not seen.
 
-Definition (Bouajjani, Enea, Guerraoui, Hamza, "On verifying causal consistency", POPL 2017, section
-3): there is a strict partial order, the *causal order*, that contains the order of each process, so
+Definition (Bouajjani, Enea, Guerraoui, Hamza, "On verifying causal consistency", POPL 2017):
+there is a strict partial order, the *causal order*, that contains the order of each process, so
 that for each read some total order of what is causally before it explains that one read. Reads need
 not agree with each other on anything: not even two reads of one process.
 
-Algorithm (section 5): with unique values a read's write must be in its causal past, so the least
+Algorithm (theirs): with unique values a read's write must be in its causal past, so the least
 causal order is the closure of process order and reads-from, and CC holds iff none of four *bad
 patterns* is there:
 

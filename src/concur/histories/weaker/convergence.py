@@ -1,11 +1,11 @@
 """Causal convergence (CCv): causal, and all processes agree on the order of concurrent writes.
 
-Definition (Bouajjani, Enea, Guerraoui, Hamza, POPL 2017, section 3; what many systems call
+Definition (Bouajjani, Enea, Guerraoui, Hamza, POPL 2017; what many systems call
 causal+): there are a causal order and one total order of everything that contains it, the
 arbitration, and each read returns the last write, in the arbitration, of its key in its causal
 past. Replicas that received the same writes hold the same values.
 
-Algorithm (section 5): CC's bad patterns, and CyclicCF. If `a` is in the causal past of a read that
+Algorithm (theirs): CC's bad patterns, and CyclicCF. If `a` is in the causal past of a read that
 saw `b`, then `a` was arbitrated before `b`: a *conflict* edge. Causal order and conflicts together
 must not run in a circle. The last write of each process is enough here too, O(n k) edges.
 

@@ -1,11 +1,11 @@
 """Causal memory (CM): each process sees all writes in one order that respects causality.
 
 Definition (Ahamad, Neiger, Burns, Kohli, Hutto, "Causal memory", Distributed Computing 9, 1995;
-here in the form of Bouajjani, Enea, Guerraoui, Hamza, POPL 2017, section 3): there is a causal
+here in the form of Bouajjani, Enea, Guerraoui, Hamza, POPL 2017): there is a causal
 order, and for each access some total order of its causal past, within the causal order, explains
 all reads of its process up to it. Different processes may order concurrent writes differently.
 
-Algorithm: CC's bad patterns, a `guess`, and then one saturated view for each process (`views`),
+Algorithm: CC's bad patterns, and then one saturated view for each process (`views`),
 since the view of its last access contains those of the earlier ones. O(n k) a process where nothing
 is inferred.
 
@@ -17,10 +17,9 @@ violation only if none passes CC either; in between the verdict is "unknown".
 
 from collections.abc import Sequence
 
-from concur.histories.weaker.accesses import UNKNOWN, Accesses
+from concur.histories.weaker.accesses import Accesses
 from concur.histories.weaker.budget import Budget
 from concur.histories.weaker.causal import causal_order
-from concur.histories.weaker.guess import one_order_explains
 from concur.histories.weaker.views import view
 
 
@@ -29,10 +28,6 @@ def memory(accesses: Accesses, sources: Sequence[int], budget: Budget) -> list[s
     order, wrong = causal_order(accesses, sources)
     if wrong:
         return wrong
-    if UNKNOWN not in (sources[read] for read in accesses.reads) and one_order_explains(
-        accesses, sources, budget
-    ):
-        return []
     for chain in accesses.processes:
         budget.spend(len(accesses))
         reads = [i for i in chain if not accesses.is_write[i]]

@@ -4,9 +4,9 @@ Definition (Lamport, "How to make a multiprocessor computer that correctly execu
 programs", IEEE Trans. Computers, 1979; Attiya and Welch, "Sequential consistency versus
 linearizability", TOCS 12(2), 1994): like linearizability, without real time between processes.
 
-Algorithm: for reads and writes of unique values, a `guess` decides most histories that are right,
-saturation most that are wrong, and a frontier search the others. Values written twice and any other
-machine go to the search alone.
+Algorithm: what is linearizable is sequentially consistent, and that is found out sooner. Else, for
+reads and writes of unique values, saturation decides most histories that are wrong, and a frontier
+search the others. Values written twice and any other machine go to the search alone.
 
 Traps: it is not local. Two keys may each be sequentially consistent and not both together, so the
 whole history is one search. A process that never communicates may lag behind by any time.
@@ -22,18 +22,12 @@ from concur.histories.specification import Specification
 from concur.histories.weaker.accesses import Accesses
 from concur.histories.weaker.budget import Budget
 from concur.histories.weaker.frontier import Machines, Registers, advance
-from concur.histories.weaker.guess import one_order_explains
 from concur.histories.weaker.saturation import saturate
 
 
-def sequential_registers(accesses: Accesses, budget: Budget, guess: bool = True) -> list[str]:
-    """Reads and writes, each value that is read written once. Lines, empty if it holds.
-
-    `guess`: first try whether one guessed order of the writes explains everything.
-    """
+def sequential_registers(accesses: Accesses, budget: Budget) -> list[str]:
+    """Reads and writes, each value that is read written once. Lines, empty if it holds."""
     sources = accesses.fixed_sources()
-    if guess and one_order_explains(accesses, sources, budget):
-        return []
     order, wrong = saturate(accesses, sources, budget)
     if wrong:
         return wrong

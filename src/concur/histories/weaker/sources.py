@@ -2,7 +2,7 @@
 
 Every model here holds if *some* assignment of a write to each read makes it hold. If all values
 that are read were written once there is one assignment. If not, deciding causal consistency is
-NP-complete already (Bouajjani, Enea, Guerraoui, Hamza, POPL 2017, section 4), so we search: reads
+NP-complete already (Bouajjani, Enea, Guerraoui, Hamza, POPL 2017), so we search: reads
 get their sources one after the other, the likeliest first, and a partial assignment that is
 already broken is not continued. That is sound, because every check looks for patterns that more
 knowledge never removes; and it is exact, because all assignments that are left out contain a

@@ -4,7 +4,7 @@ Causal memory and PRAM both ask, process by process, for a total order of writes
 reads, in which each read returns the last write before it. They differ in what the order must
 respect: causality, or only the order in which each process wrote.
 
-Algorithm (Bouajjani, Enea, Guerraoui, Hamza, POPL 2017, section 5, the relation HB): start from
+Algorithm (Bouajjani, Enea, Guerraoui, Hamza, POPL 2017, the relation HB): start from
 what must be respected, and saturate: if `a` comes before a read of `b` (same key, `a` not `b`),
 then `a` comes before `b`. A view exists iff this never runs in a circle (CyclicHB) and never puts a
 write before a read of the initial value (WriteHBInitRead). That only one rule is needed comes from
