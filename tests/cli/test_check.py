@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 import concur.histories as histories
 from concur.cli import app
 from concur.cli import check as verb
+from concur.cli.questions import Question
 from concur.histories import History, read_history, write_history
 from tests.cli.helpers import concur, concur_json, refused
 from tests.score.made import verdict
@@ -47,7 +48,8 @@ def test_one_that_is_not_gives_status_1_and_the_reason() -> None:
     assert done.exit_code == 1, done.output
     lines = done.stdout.splitlines()
     assert lines[0] == "INVALID: no order of the operations on 'x' explains every outcome"
-    assert any("get('x') -> 3" in line for line in lines[1:])
+    assert "  3. process 1 read 3 from 'x', 200 to 204 ns (events 40 and 41)" in lines
+    assert any(line.startswith("process 1") and "get → 3" in line for line in lines)
 
 
 def test_one_that_the_budget_does_not_decide_gives_status_3(
@@ -83,7 +85,7 @@ def test_a_spectrum_places_the_history_and_gives_the_status_of_linearizable() ->
     arguments = ("check", "h.jsonl", "--model", "kv", "--consistency", "spectrum")
     done = concur(*arguments)
     assert done.exit_code == 1, done.output
-    assert "k-atomic=2 is broken:" in done.stdout.splitlines()
+    assert "Why it is not k-atomic=2: 'x':" in done.stdout.splitlines()
     found = concur_json(*arguments, status=1)
     status = {model["consistency"]: model["status"] for model in found["models"]}
     assert (status["linearizable"], status["sequential"]) == ("broken", "holds")
@@ -146,7 +148,7 @@ def test_ctrl_c_gives_status_130(as_json: bool, monkeypatch: pytest.MonkeyPatch)
         raise KeyboardInterrupt
 
     write_history(history(19), "h.jsonl")
-    monkeypatch.setattr(verb._Case, "whole", interrupted)
+    monkeypatch.setattr(Question, "decide", interrupted)
     arguments = ("check", "h.jsonl", "--model", "kv", "--write", "h.edn")
     done = concur(*arguments, *(["--json"] if as_json else []))
     assert done.exit_code == 130
@@ -156,6 +158,38 @@ def test_ctrl_c_gives_status_130(as_json: bool, monkeypatch: pytest.MonkeyPatch)
     else:
         assert done.stderr == "concur: stopped after 42 events\n"
     assert [path.name for path in Path().iterdir() if path.name.startswith(".")] == []
+
+
+def test_ctrl_c_while_it_is_explained_keeps_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    write_history(history(3), "h.jsonl")
+    monkeypatch.setattr(Question, "explain", interrupted)
+    done = concur("check", "h.jsonl", "--model", "kv")
+    assert done.exit_code == 130
+    assert done.stderr == "concur: stopped before it was explained\n"
+    assert done.stdout.startswith("INVALID: ")
+    assert "3 came before" in done.stdout
+
+
+def test_why_is_written_as_html() -> None:
+    write_history(history(3), "h.jsonl")
+    done = concur("check", "h.jsonl", "--model", "kv", "--html", "why.html")
+    assert done.exit_code == 1
+    assert "<svg" in Path("why.html").read_text()
+    found = concur_json("check", "h.jsonl", "--model", "kv", status=1)
+    assert found["explanation"]["complete"] is True
+    assert found["explanation"]["events"][-1] == 40
+    assert found["anomalies"]
+
+
+def test_of_what_is_right_nothing_is_written_as_html() -> None:
+    write_history(history(19), "h.jsonl")
+    done = concur("check", "h.jsonl", "--model", "kv", "--html", "why.html")
+    assert done.exit_code == 0
+    assert done.stderr == "concur: there is nothing to explain, why.html is not written\n"
+    assert not Path("why.html").exists()
 
 
 EVENT = '{"process":0,"type":"invoke","f":"get","key":"x","time":1}\n'

@@ -11,9 +11,9 @@ from concur.chance import Stream
 from concur.errors import BadInput
 from concur.histories import History, check
 from concur.histories.certificate import verify
+from concur.histories.polynomial.register import zones
 from concur.histories.search import Search
 from concur.histories.timeline import strict
-from concur.histories.polynomial.register import zones
 from concur.machines.counter import Counter
 from concur.machines.kv import KeyValue
 from concur.machines.queue import Queue
@@ -379,8 +379,10 @@ def test_a_value_that_overtook_another_is_explained_by_its_dequeue() -> None:
         Call(1, "dequeue", "q", None, 40, 50, result="b"),
         Call(1, "dequeue", "q", None, 60, 70, result="a"),
     ]
+    assert check(history_of(calls), Queue()).algorithm == "front"
+    calls.append(Call(1, "length", "q", None, 80, 90, result=0))  # which only the search knows
     verdict = check(history_of(calls), Queue())
-    assert verdict.valid is False
+    assert (verdict.valid, verdict.algorithm) == (False, "search")
     assert verdict.anomaly[:4] == (
         "process 0: enqueue('q', 'a') -> 'a', 0s to 0.00000001s (events 0-1)",
         "  does not fit into any order that leaves room for",

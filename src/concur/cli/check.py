@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import chain, islice
 from pathlib import Path
 from time import perf_counter
@@ -17,12 +17,15 @@ from concur.errors import BadInput, between
 
 if TYPE_CHECKING:
     from concur.histories import Event, History, Verdict
+    from concur.histories.explanation import Explanation
     from concur.histories.formats import Source
     from concur.histories.formats.writing import HistoryWriter
 
 EXAMPLES = """Examples:
 
 concur check history.jsonl --model kv
+
+concur check history.jsonl --model kv --html why.html
 
 concur check history.jsonl --model kv --consistency spectrum
 
@@ -116,7 +119,8 @@ def check(
     budget_s: Annotated[
         float,
         typer.Option(
-            help="Seconds that the search for an order may take; after that it is undecided.",
+            help="Seconds that the search for an order may take; after that it is undecided. And "
+            "as many to find the fewest operations that show why it is not consistent.",
             rich_help_panel=INPUT,
         ),
     ] = 10.0,
@@ -126,6 +130,14 @@ def check(
             help="Look for no order: see whether the one in this file proves it.",
             metavar="FILE",
             rich_help_panel=INPUT,
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            help="If it is not consistent, write why, in words and as a picture, as one HTML file.",
+            metavar="FILE",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     certificate: Annotated[
@@ -151,7 +163,7 @@ def check(
     Exit status 0: it is. 1: it is not. 2: the file is malformed. 3: undecided within the budget. Of
     a spectrum it is that of linearizable.
     """
-    from concur.files import check_target
+    from concur.files import check_target, write_whole
     from concur.histories.formats import writer
 
     between("--budget-s", budget_s, 0.0, BUDGET_S_MAX)
@@ -171,6 +183,8 @@ def check(
     with ExitStack() as stack:
         if certificate is not None:
             check_target("certificate", certificate)
+        if html is not None:
+            check_target("explanation", html)
         if write is not None:
             check_target("history", write)
             case.copy = stack.enter_context(writer(str(write)))
@@ -181,7 +195,18 @@ def check(
                 print(f"concur: stopped after {case.events} events", file=sys.stderr)
                 raise typer.Exit(INTERRUPTED) from None
             verdict = case.stopped()
-    _print(case, verdict, json)
+    if not json:
+        _headline(case, verdict)
+    explanation = case.explain(verdict)
+    if html is not None:
+        if explanation is not None:
+            write_whole("explanation", html, explanation.html())
+        else:
+            print(f"concur: there is nothing to explain, {html} is not written", file=sys.stderr)
+    if json:
+        _print_json(case, verdict, explanation)
+    else:
+        _details(case, verdict, explanation)
     if case.interrupted:
         return INTERRUPTED
     return {True: 0, False: 1, "unknown": UNDECIDED}[verdict.valid]
@@ -195,6 +220,7 @@ class _Case:
         self.format = format
         self.question = question
         self.copy: HistoryWriter | None = None
+        self.history: History | None = None  # as long as it is held
         self.events = 0
         self.read_seconds = 0.0
         self.streamed = False
@@ -219,7 +245,9 @@ class _Case:
                         f"{self.file}: more than {HELD_EVENTS_MAX:,} events, expected fewer: only "
                         f"{LINEARIZABLE}, without a certificate, is checked while a file is read"
                     )
-        return self.whole(history)
+        self.history = history
+        with self.working(f"checking {len(history):,} operations"):
+            return self.question.decide(history)
 
     def counted(
         self, source: "Source", events: "Iterator[Event]", advance: Advance
@@ -233,19 +261,31 @@ class _Case:
             advance(done or self.events, total, f"{self.events:,} events")
             yield from chunk
 
-    def whole(self, history: "History") -> "Verdict":
+    @contextmanager
+    def working(self, what: str) -> "Iterator[None]":
+        """Says what goes on, on a terminal. BadInput about an event names the file as well."""
         from concur.cli.terminal import err
 
         console = err()
         try:
-            if not console.is_terminal:
-                return self.question.decide(history)
-            with console.status(f"checking {len(history):,} operations"):
-                return self.question.decide(history)
+            with console.status(what) if console.is_terminal else nullcontext():
+                yield
         except BadInput as error:
             if str(error).startswith("history, "):
                 raise BadInput(f"{self.file}: {error}") from None
             raise
+
+    def explain(self, verdict: "Verdict") -> "Explanation | None":
+        """Why it is wrong; None if it is not, or too long to be held, or after Ctrl-C."""
+        if self.history is None or self.interrupted:
+            return None
+        try:
+            with self.working("looking for the fewest operations that show it"):
+                return self.question.explain(self.history, verdict)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            print("concur: stopped before it was explained", file=sys.stderr)
+            return None
 
     def stream(self, history: "History", rest: "Iterator[Event]") -> "Verdict":
         from concur.histories.stream import check_stream
@@ -255,14 +295,9 @@ class _Case:
             f"concur: more than {HELD_EVENTS_MAX:,} events: checked while they are read",
             file=sys.stderr,
         )
-        try:
-            events = chain(history.events(), rest)
-            machine, budget_s = self.question.machine, self.question.asked.budget_s
-            verdict = check_stream(events, machine, budget_s)
-        except BadInput as error:
-            if str(error).startswith("history, "):
-                raise BadInput(f"{self.file}: {error}") from None
-            raise
+        machine, budget_s = self.question.machine, self.question.asked.budget_s
+        with self.working("checking while it is read"):
+            verdict = check_stream(chain(history.events(), rest), machine, budget_s)
         if self.copy is not None:
             for _ in rest:  # a copy is of all that was read, also behind what is wrong
                 pass
@@ -282,39 +317,61 @@ class _Case:
         )
 
 
-def _print(case: _Case, verdict: "Verdict", json: bool) -> None:
-    from concur.cli.terminal import out, print_json
+def _headline(case: _Case, verdict: "Verdict") -> None:
+    from concur.cli.terminal import out
     from concur.histories.formats import plain
 
-    if json:
-        print_json(
-            {
-                "file": case.file,
-                "format": case.format,
-                "model": case.question.model,
-                "consistency": verdict.consistency,
-                "valid": verdict.valid,
-                "reason": verdict.reason,
-                "operations": verdict.operations,
-                "seconds": verdict.seconds,
-                "read_seconds": case.read_seconds,
-                "algorithm": verdict.algorithm,
-                "steps": verdict.steps,
-                "anomalies": list(verdict.anomaly),
-            }
-            | ({} if case.interrupted else case.question.keys())
-        )
+    if isinstance(case.question, Placed) and not case.interrupted:
+        for line in case.question.spectrum.table():
+            out().print(plain(line), soft_wrap=True)
         return
-    console = out()
     colours = {True: "bold green", False: "bold red", "unknown": "bold yellow"}
-    placed = isinstance(case.question, Placed) and not case.interrupted
-    answer = case.question.text(verdict) if placed else str(verdict)
-    first, *rest = map(plain, answer.splitlines())
-    console.print(first, style=None if placed else colours[verdict.valid], soft_wrap=True)
-    for line in rest:
+    line = plain(verdict.headline)
+    out().print(line, style=colours[verdict.valid], soft_wrap=True)
+
+
+def _details(case: _Case, verdict: "Verdict", explanation: "Explanation | None") -> None:
+    from concur.cli.terminal import out
+    from concur.histories.formats import plain
+
+    console = out()
+    lines = list(map(plain, verdict.details()))
+    if explanation is not None:
+        lines = list(explanation.lines)
+        if isinstance(case.question, Placed):
+            lines = ["", f"{explanation.title}:", *lines]
+        picture = explanation.timeline(console.width)
+        lines += ["", *picture.splitlines(), ""] if picture else []
+    for line in lines:
         console.print(line, soft_wrap=True)
     how = "while they were read" if case.streamed else f"after {case.read_seconds:.2f} s of reading"
     console.print(
         f"{verdict.operations:,} operations ({case.format}) held against {case.question.model}: "
         f"{verdict.algorithm}, {verdict.seconds:.2f} s, {how}"
     )
+
+
+def _print_json(case: _Case, verdict: "Verdict", explanation: "Explanation | None") -> None:
+    from concur.cli.terminal import print_json
+
+    told: dict[str, object] = {
+        "file": case.file,
+        "format": case.format,
+        "model": case.question.model,
+        "consistency": verdict.consistency,
+        "valid": verdict.valid,
+        "reason": verdict.reason,
+        "operations": verdict.operations,
+        "seconds": verdict.seconds,
+        "read_seconds": case.read_seconds,
+        "algorithm": verdict.algorithm,
+        "steps": verdict.steps,
+        "anomalies": list(verdict.anomaly),
+    }
+    if explanation is not None:
+        told["explanation"] = {
+            "lines": explanation.lines,
+            "events": [one.op.index for one in explanation.shown],
+            "complete": explanation.complete,
+        }
+    print_json(told | ({} if case.interrupted else case.question.keys()))

@@ -7,6 +7,7 @@ from concur.errors import BadInput
 
 if TYPE_CHECKING:
     from concur.histories import History, Specification, Verdict
+    from concur.histories.explanation import Explanation
     from concur.histories.weaker import Spectrum
 
 LINEARIZABLE = "linearizable"
@@ -42,8 +43,13 @@ class Question:
 
         return check(history, self.machine, self.asked.budget_s)
 
-    def text(self, verdict: "Verdict") -> str:
-        return str(verdict)
+    def explain(self, history: "History", verdict: "Verdict") -> "Explanation | None":
+        """Why it is not so; None if it is."""
+        from concur.histories.explanation import explain
+
+        if verdict.valid is not False:
+            return None
+        return explain(history, self.machine, verdict, self.asked.budget_s)
 
     def keys(self) -> dict[str, Any]:
         """What JSON has besides the verdict."""
@@ -129,8 +135,12 @@ class Placed(Question):
             anomaly=() if broken is None or broken.verdict is None else broken.verdict.anomaly,
         )
 
-    def text(self, verdict: "Verdict") -> str:
-        return str(self.spectrum)
+    def explain(self, history: "History", verdict: "Verdict") -> "Explanation | None":
+        """Of the weakest model that is broken."""
+        broken = self.spectrum.first_broken
+        if broken is None or broken.verdict is None:
+            return None
+        return super().explain(history, broken.verdict)
 
     def keys(self) -> dict[str, Any]:
         models = [
@@ -160,6 +170,9 @@ class Counted(Question):
         tally = self.check(history)
         self.figures = tally.figures
         return tally
+
+    def explain(self, history: "History", verdict: "Verdict") -> None:
+        """What they count says it."""
 
     def keys(self) -> dict[str, Any]:
         return {"figures": self.figures}

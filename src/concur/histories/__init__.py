@@ -2,6 +2,7 @@
 
 from concur.histories.asserting import assert_consistent
 from concur.histories.check import check
+from concur.histories.explanation import Explanation, explain
 from concur.histories.formats import (
     JsonlWriter,
     read_edn,
@@ -22,6 +23,7 @@ __all__ = [
     "CompletionType",
     "Event",
     "EventType",
+    "Explanation",
     "History",
     "JsonlWriter",
     "Nondeterministic",
@@ -32,6 +34,7 @@ __all__ = [
     "Verdict",
     "assert_consistent",
     "check",
+    "explain",
     "model",
     "read_edn",
     "read_history",

@@ -51,14 +51,21 @@ def assert_consistent(
         from concur.histories.weaker import check_consistency
 
         verdict = check_consistency(history, found, consistency, budget_s)
-    if verdict.valid is not True:
-        raise AssertionError(
-            "\n".join(
-                (
-                    f"the history of {len(history)} operations is not known to be "
-                    f"{verdict.consistency} ({found.name})",
-                    *(plain(line) for line in str(verdict).splitlines()),
-                )
+    if verdict.valid is True:
+        return verdict
+    lines = verdict.details()
+    if verdict.valid is False:
+        from concur.histories.explanation import explain
+
+        lines = tuple(str(explain(history, found, verdict, budget_s)).splitlines())
+    known = "not" if verdict.valid is False else "not known to be"
+    raise AssertionError(
+        "\n".join(
+            (
+                f"the history of {len(history)} operations is {known} {verdict.consistency} "
+                f"({found.name})",
+                plain(verdict.headline),
+                *map(plain, lines),
             )
         )
-    return verdict
+    )

@@ -6,9 +6,9 @@ garbage collector nothing to look at.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 
@@ -105,6 +105,37 @@ class History:
         from concur.histories.record import Recorder
 
         return Recorder(model)
+
+    @classmethod
+    def of(cls, operations: Iterable[Operation], model: str = "") -> Self:
+        """Those operations alone, each event at its old place among the others.
+
+        One without an outcome never returns. If its process goes on all the same, as it may once
+        an outcome has been forgotten, that one has a process of its own.
+        """
+        events: list[tuple[int, int]] = []
+        chosen = sorted(operations, key=lambda op: op.index)
+        processes = [op.process for op in chosen]
+        fresh = max(processes, default=0) + 1
+        last: dict[int, int] = {}
+        for number, op in enumerate(chosen):
+            earlier = last.get(op.process)
+            if earlier is not None and chosen[earlier].return_ns is None:
+                processes[earlier] = fresh
+                fresh += 1
+            last[op.process] = number
+            events.append((op.index, number))
+            if op.return_ns is not None:
+                assert op.return_index is not None
+                events.append((op.return_index, ~number))
+        history = cls(model)
+        for _, number in sorted(events):
+            op = chosen[number] if number >= 0 else chosen[~number]
+            if number >= 0:
+                history.invoke(processes[number], op.f, op.key, op.value, op.call_ns)
+            elif op.return_ns is not None:
+                history.complete(~number, op.type, op.result, op.return_ns, op.error)
+        return history
 
     def invoke(self, process: int, f: str, key: Any, value: Any, time: int) -> int:
         """Record that `process` calls `f`. Returns the number to complete the operation with."""

@@ -44,9 +44,9 @@ class Tally(Verdict, frozen=True, kw_only=True):
 
     figures: dict[str, int]
 
-    def __str__(self) -> str:
+    def details(self) -> tuple[str, ...]:
         told = ", ".join(f"{name} {value}" for name, value in self.figures.items())
-        return f"{super().__str__()}\n{told}"
+        return (*self.anomaly, told)
 
 
 class _Judge:

@@ -4,7 +4,7 @@ Where no operation on an object is open, all that the future can know of its pas
 which the past can have ended. So the operations on each object are kept until such a *quiescent
 point*; then all its possible states are computed, and the operations are forgotten. Herlihy and
 Wing's locality ("Linearizability: a correctness condition for concurrent objects", TOPLAS 12(3),
-1990, section 3.3) lets us do so object by object, each at its own points.
+1990, theorem 1) lets us do so object by object, each at its own points.
 
 What is computed there, and why it is not too much, is said in `concur.histories.ends`. What has no
 outcome may take effect at any later time, so it stays with its object for ever.
@@ -340,7 +340,7 @@ class _Object:
         operations = [one.op for one in kept]
         if self.stream.entangled and self.check(_strict_history(kept)).valid is True:
             return
-        verdict = self.check(_history(operations))
+        verdict = self.check(Admitted.of(operations))
         if verdict.valid is False:
             raise Wrong(list(verdict.anomaly))
         if verdict.valid == "unknown":
@@ -413,25 +413,7 @@ def _strict_history(kept: list[_Kept]) -> History:
         ends = None if end == NEVER else end
         moved = {"call_ns": call, "index": call, "return_ns": ends, "return_index": ends}
         operations.append(msgspec.structs.replace(one.op, **moved))
-    return _history(operations)
-
-
-def _history(operations: list[Operation]) -> History:
-    """Those operations alone, each event at its old place among the others."""
-    events: list[tuple[int, int, Operation, bool]] = []
-    for position, op in enumerate(operations):
-        events.append((op.index, position, op, False))
-        if op.return_index is not None:
-            events.append((op.return_index, position, op, True))
-    history = Admitted()
-    numbers: dict[int, int] = {}
-    for _, position, op, ends in sorted(events, key=lambda event: event[0]):
-        if not ends:
-            numbers[position] = history.invoke(op.process, op.f, op.key, op.value, op.call_ns)
-        else:
-            assert op.return_ns is not None
-            history.complete(numbers[position], op.type, op.result, op.return_ns, op.error)
-    return history
+    return Admitted.of(operations)
 
 
 def _operation(begun: _Open, event: Event | None, index: int | None) -> Operation:

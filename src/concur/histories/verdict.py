@@ -30,6 +30,15 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     certificate: tuple[int, ...] | None = None
     consistency: str = "linearizable"
 
-    def __str__(self) -> str:
+    @property
+    def headline(self) -> str:
+        """One line: whether it is so, and why."""
         names = {True: "valid", False: "INVALID", "unknown": "unknown"}
-        return "\n".join((f"{names[self.valid]}: {self.reason}", *self.anomaly))
+        return f"{names[self.valid]}: {self.reason}"
+
+    def details(self) -> tuple[str, ...]:
+        """The lines that follow."""
+        return self.anomaly
+
+    def __str__(self) -> str:
+        return "\n".join((self.headline, *self.details()))

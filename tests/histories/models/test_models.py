@@ -1,5 +1,6 @@
 """Every model agrees with trying all orders of an object that was written down a second time."""
 
+import importlib
 from typing import Any
 
 import pytest
@@ -45,6 +46,23 @@ def test_a_model_agrees_with_trying_all_orders(name: str) -> None:
 @pytest.mark.campaign
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_model_agrees_with_trying_all_orders_of_many(name: str) -> None:
+    agree(name, range(SEEDS, SEEDS + CAMPAIGN_SEEDS))
+
+
+def search_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("concur.histories.check"), "DECIDERS", {})
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_the_search_alone_agrees_too(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    search_alone(monkeypatch)
+    agree(name, range(SEEDS // 2))
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", PLAIN)
+def test_the_search_alone_agrees_on_many(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    search_alone(monkeypatch)
     agree(name, range(SEEDS, SEEDS + CAMPAIGN_SEEDS))
 
 

@@ -4,7 +4,7 @@ Problem: deciding whether reads and writes of one register are linearizable is N
 only because of values written twice. If every value that is read was written once, a read names
 its write, and all operations of one value, its *cluster*, must stand side by side in the order.
 
-Idea (Gibbons and Korach, "Testing shared memories", SIAM J. Computing 26(4), 1997, section 4):
+Idea (Gibbons and Korach, "Testing shared memories", SIAM J. Computing 26(4), 1997):
 between the first return and the last call of a cluster the register certainly held its value.
 If that first return comes before that last call, the time between is the cluster's *forward zone*,
 otherwise the span from last call to first return is its *backward zone*, and one moment in it is

@@ -62,7 +62,8 @@ class Spectrum(msgspec.Struct, frozen=True, kw_only=True):
         """The weakest broken model, with its witness; None if none is broken."""
         return next((p for p in self.placements if p.status == "broken"), None)
 
-    def __str__(self) -> str:
+    def table(self) -> list[str]:
+        """A line for each model, weakest first."""
         width = max(len(placement.consistency) for placement in self.placements)
         lines = []
         for placement in self.placements:
@@ -71,6 +72,10 @@ class Spectrum(msgspec.Struct, frozen=True, kw_only=True):
             lines.append(
                 f"{placement.consistency.ljust(width)}  {status}  {placement.reason}{follows}"
             )
+        return lines
+
+    def __str__(self) -> str:
+        lines = self.table()
         broken = self.first_broken
         if broken is not None and broken.verdict is not None:
             lines += ["", f"{broken.consistency} is broken:", *broken.verdict.anomaly]
