@@ -209,6 +209,7 @@ class _Checker:
     def search(self, found: Object, shares: int) -> Answer:
         """`shares`: how many searches, this one included, the rest of the budget is for."""
         self.algorithms.add("search")
+        now = perf_counter()
         search = Search(
             self.machine,
             self.operations,
@@ -219,7 +220,6 @@ class _Checker:
             None if found.key is None else self.lookahead(),
             None if found.key is None else self.prospects(),
         )
-        now = perf_counter()
         steps_max = (self.steps_max - self.steps) // shares
         try:
             decision = search.run(steps_max, now + (self.deadline - now) / shares)

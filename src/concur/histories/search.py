@@ -330,6 +330,7 @@ class Search:
         if known is None:
             known = len(self._samples) <= KINDS_MAX
             for z in self._samples if known else ():
+                self._spend(1)
                 there = self._machine.after(target, self._command[z], self._accepts[z])
                 here = self._machine.after(state, self._command[z], self._accepts[z])
                 if there >= 0 and (here < 0 if self._observer[z] else here != there):

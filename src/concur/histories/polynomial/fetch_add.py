@@ -77,6 +77,7 @@ def totals(
         return None
     known.sort(key=lambda p: operations[p].result)
     wrong = _contradiction(operations, known, start)
+    wrong = wrong or _out_of_time(operations, timeline, [*watched, *known])
     if wrong:
         return wrong
     if len(amounts) > 1:
@@ -103,6 +104,33 @@ def _contradiction(
                 "and never down",
             ]
             return Decision(lines, sorted((first, second)))
+    return None
+
+
+def _out_of_time(
+    operations: Sequence[Operation], timeline: Timeline, telling: list[int]
+) -> Decision | None:
+    """Two that were told totals in the wrong order, whatever else was added."""
+
+    def place(position: int) -> tuple[int, bool]:
+        op = operations[position]
+        return op.result, op.f != "read" and op.value > 0
+
+    latest = before = -1  # who of all with less was called last, and of all up to now
+    last = None
+    for position in sorted(telling, key=place):
+        if place(position) != last:
+            last, latest = place(position), before
+        if latest >= 0 and timeline.returns[position] < timeline.calls[latest]:
+            one, other = operations[latest], operations[position]
+            lines = [
+                describe(other),
+                describe(one),
+                "  but the total never goes down, and the second was called later",
+            ]
+            return Decision(lines, sorted((latest, position)))
+        if before < 0 or timeline.calls[position] > timeline.calls[before]:
+            before = position
     return None
 
 
