@@ -13,8 +13,13 @@ import msgspec
 from concur.chance import Stream
 from concur.histories import History, Operation, Specification
 from concur.histories.lookahead import PROSPECTS
+from concur.histories.models.priority_queue import PriorityQueueModel
 from concur.histories.models.queue import QueueModel
+from concur.histories.models.stack import StackModel
 from concur.histories.polynomial import Decider
+from concur.histories.polynomial.priority_queue import priority_queue
+from concur.histories.polynomial.queue import queue
+from concur.histories.polynomial.stack import stack
 from concur.histories.search import OutOfBudget, Search
 from concur.histories.timeline import NEVER, Timeline
 from concur.machines.queue import Queue
@@ -38,6 +43,13 @@ class Kind:
     remove: str
     peek: str
     decider: Decider
+
+
+QUEUE = Kind("queue", QueueModel, "enqueue", "dequeue", "peek", queue)
+STACK = Kind("stack", StackModel, "push", "pop", "peek", stack)
+PRIORITY_QUEUE = Kind(
+    "priority-queue", PriorityQueueModel, "insert", "delete-min", "find-min", priority_queue
+)
 
 
 def small_history(kind: Kind, machine: Specification, seed: int, unique: bool = True) -> History:

@@ -1,20 +1,10 @@
 """The decider of priority queues: it agrees with the search, and says what was smaller."""
 
-import pytest
-
 from concur.histories.models.priority_queue import PriorityQueueModel
 from concur.histories.polynomial import DECIDERS
 from concur.histories.polynomial.priority_queue import priority_queue
 from tests.histories.helpers import Call
-from tests.histories.polynomial.collections_helpers import Kind, compare, judge, long_calls, plant
-
-KIND = Kind(
-    "priority-queue", PriorityQueueModel, "insert", "delete-min", "find-min", priority_queue
-)
-ANSWERS = {
-    *("valid", "invalid", "valid, lost removals", "invalid, lost removals"),
-    *("declined, values repeated", "cores"),
-}
+from tests.histories.polynomial.collections_helpers import PRIORITY_QUEUE, judge
 
 
 def insert(process: int, value: int, call: int, end: int, type: str = "ok") -> Call:
@@ -33,35 +23,13 @@ def test_it_decides_priority_queues() -> None:
     assert priority_queue in DECIDERS[PriorityQueueModel].values()
 
 
-def test_it_agrees_with_the_search() -> None:
-    answers = compare(KIND, range(2000))
-    assert set(answers) >= ANSWERS
-    assert answers["declined"] + answers["not compared"] < 20, answers
-
-
-@pytest.mark.campaign
-def test_it_agrees_with_the_search_on_many() -> None:
-    answers = compare(KIND, range(10_000, 110_000))
-    assert set(answers) >= ANSWERS
-    assert answers["declined"] + answers["not compared"] < 1000, answers
-
-
-@pytest.mark.parametrize("pending", [0.0, 0.01], ids=["all heard of", "some lost"])
-def test_planted_result_in_a_long_valid_history_is_found(pending: float) -> None:
-    for seed in range(8):
-        calls = long_calls(KIND, seed, 2000, 3 + 4 * (seed % 4), pending)
-        assert judge(KIND, calls) is True
-        if pending == 0.0:
-            assert judge(KIND, plant(KIND, calls, seed)) is False, seed
-
-
 def test_nothing_is_taken_while_something_smaller_is_there() -> None:
     calls = [insert(0, 1, 0, 10), insert(1, 2, 0, 10), delete_min(1, 2, 40, 50)]
-    assert judge(KIND, [*calls, delete_min(1, 1, 60, 70)]) is False
-    assert judge(KIND, [*calls, delete_min(2, 1, 45, 70)]) is True
-    assert judge(KIND, calls) is False, "1 stayed"
-    assert judge(KIND, [*calls, delete_min(2, None, 49, 60, "info")]) is True
-    assert judge(KIND, [*calls, insert(3, 0, 50, 60), delete_min(3, 0, 70, 80)]) is False
+    assert judge(PRIORITY_QUEUE, [*calls, delete_min(1, 1, 60, 70)]) is False
+    assert judge(PRIORITY_QUEUE, [*calls, delete_min(2, 1, 45, 70)]) is True
+    assert judge(PRIORITY_QUEUE, calls) is False, "1 stayed"
+    assert judge(PRIORITY_QUEUE, [*calls, delete_min(2, None, 49, 60, "info")]) is True
+    assert judge(PRIORITY_QUEUE, [*calls, insert(3, 0, 50, 60), delete_min(3, 0, 70, 80)]) is False
 
 
 def test_two_smaller_values_may_be_in_the_way_by_turns() -> None:
@@ -70,13 +38,13 @@ def test_two_smaller_values_may_be_in_the_way_by_turns() -> None:
         *(insert(1, 2, 30, 35), delete_min(1, 2, 80, 90)),
         *(insert(2, 3, 0, 10), delete_min(2, 3, 20, 70)),
     ]
-    assert judge(KIND, calls) is False
-    assert judge(KIND, [call for call in calls if call.process != 1]) is True
+    assert judge(PRIORITY_QUEUE, calls) is False
+    assert judge(PRIORITY_QUEUE, [call for call in calls if call.process != 1]) is True
 
 
 def test_smallest_value_is_found_while_it_is_there() -> None:
     calls = [insert(0, 2, 0, 10), insert(0, 1, 20, 30), delete_min(0, 1, 60, 70)]
-    assert judge(KIND, [*calls, find_min(1, 2, 25, 50)]) is True
-    assert judge(KIND, [*calls, find_min(1, 2, 35, 50)]) is False
-    assert judge(KIND, [*calls, find_min(1, None, 0, 90)]) is True
-    assert judge(KIND, [*calls, find_min(1, None, 15, 90)]) is False
+    assert judge(PRIORITY_QUEUE, [*calls, find_min(1, 2, 25, 50)]) is True
+    assert judge(PRIORITY_QUEUE, [*calls, find_min(1, 2, 35, 50)]) is False
+    assert judge(PRIORITY_QUEUE, [*calls, find_min(1, None, 0, 90)]) is True
+    assert judge(PRIORITY_QUEUE, [*calls, find_min(1, None, 15, 90)]) is False
