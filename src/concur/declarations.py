@@ -93,17 +93,7 @@ def collect_fields(cls: "type[Node[Any]]") -> None:
     # attrgetter yields a tuple only from two names on, hence the padding.
     padding = ("fields_", "fields_")[len(lasting) :]
     cls._get_durable = staticmethod(attrgetter(*lasting, *padding))
-    cls._unchanged = staticmethod(_identical(lasting))
     cls._get_fields = staticmethod(attrgetter(*fields))
-
-
-def _identical(names: list[str]) -> "Callable[[Any, tuple[Any, ...]], bool]":
-    """Whether the attributes of a node are the very objects in a tuple. Written out, as in
-    `dataclasses`: it is asked in every step, and a loop over names takes thrice as long."""
-    tests = (f"node.{name} is held[{i}]" for i, name in enumerate(names))
-    same: Callable[[Any, tuple[Any, ...]], bool]
-    same = eval(f"lambda node, held: {' and '.join(tests) or True}")
-    return same
 
 
 def _declared(cls: type) -> dict[str, bool]:

@@ -22,6 +22,7 @@ import typing
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from operator import is_
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import msgspec
@@ -153,7 +154,6 @@ class Node(Generic[P]):
     _from_child: ClassVar[dict[type, Callable[..., None]]] = {}
     _get_durable: "ClassVar[staticmethod[[Any], tuple[Any, ...]]]"
     _get_fields: "ClassVar[staticmethod[[Any], tuple[Any, ...]]]"
-    _unchanged: "ClassVar[staticmethod[[Any, tuple[Any, ...]], bool]]"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -194,7 +194,6 @@ class Node(Generic[P]):
         # Looked up in every step; as attributes of the class they would take thrice as long.
         self._handlers = dict.fromkeys(_EVENTS, type(self)._dispatch) | self._messages
         self._get_durable = type(self)._get_durable  # type: ignore[misc]
-        self._unchanged = type(self)._unchanged  # type: ignore[misc]
         self._persisted: tuple[Any, ...] = ()
         self._inputs: Inputs = None if parent is None else parent._inputs  # type: ignore[assignment]
         self._execute: Execute = Sessions.execute
@@ -244,8 +243,10 @@ class Node(Generic[P]):
             if self._pending:
                 self._cascade()
             effects, self._out = self._out, []
-            if not self._unchanged(self, self._persisted) or self._children or self._dropped:
-                changes = self._changes(self._get_durable(self))
+            get = self._get_durable
+            after = get(self)
+            if not all(map(is_, self._persisted, after)) or self._children or self._dropped:
+                changes = self._changes(after)
                 if changes:
                     effects.insert(0, Persist(tuple(changes)))
             return effects
