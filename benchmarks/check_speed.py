@@ -1,7 +1,7 @@
 """How fast `concur.histories` checks, records, reads and writes.
 
     python benchmarks/check_speed.py                 every table; some minutes
-    python benchmarks/check_speed.py hot types       some: hot, keys, few, short, types, files
+    python benchmarks/check_speed.py hot types       hot, keys, few, short, types, stream, files
     python benchmarks/check_speed.py --quick         sizes a tenth of those
 
 Histories are made from a run of the machine itself: every client calls, waits and returns, and a
@@ -9,7 +9,8 @@ command takes effect at a random instant in between, so each history is lineariz
 read is spoilt on purpose. `seconds` is checking time, without making or reading the history.
 Each row runs in a process of its own; `canary` is a fixed pure-Python loop in it, right after:
 compare figures of two machines, or of a busy and an idle one, relative to it. `MB` is the most
-memory that the process had, and `history` what it had before it began to check.
+memory that the process had, and `history` what it had before it began to check. The table `stream`
+is of `check_stream`, as fast as it gets its events; making an event is not part of that.
 """
 
 import argparse
@@ -28,6 +29,7 @@ import canary
 
 from concur.chance import Stream
 from concur.histories import History, check, model, read_jsonl
+from concur.histories.stream import check_stream
 from concur.machines.base import Machine
 from concur.machines.kv import KeyValue
 from concur.machines.register import Register
@@ -135,14 +137,16 @@ def cas(values: int) -> Asks:
     return ask
 
 
-def unique(keys: int) -> Asks:
-    """Half gets, half puts of unique values."""
+def unique(keys: int, values: int | None = None) -> Asks:
+    """Half gets, half puts of unique values, or of `values` different ones."""
     chance = Stream(SEED, "unique")
     numbers = iter(range(1, 1 << 60))
 
     def ask(process: int) -> Ask:
         key = f"k{chance.below(keys)}"
-        return ("get", key, None) if chance.chance(0.5) else ("put", key, next(numbers))
+        if chance.chance(0.5):
+            return "get", key, None
+        return "put", key, next(numbers) if values is None else chance.below(values)
 
     return ask
 
@@ -248,6 +252,7 @@ class Row(NamedTuple):
     lost: float = 0.0
     spoil: bool = False
     histories: int = 1
+    streamed: bool = False
     theirs: str = ""
 
 
@@ -276,7 +281,16 @@ TYPES: dict[str, tuple[str, Callable[[], Asks]]] = {
 
 TABLES: dict[str, list[Row]] = {
     "hot": [
-        Row("one register, unique writes", "register", register, size, clients, 0.0, bad, 1, theirs)
+        Row(
+            "one register, unique writes",
+            "register",
+            register,
+            size,
+            clients,
+            0.0,
+            bad,
+            theirs=theirs,
+        )
         for size, clients, bad, theirs in HOT
     ],
     "keys": [
@@ -323,6 +337,15 @@ TABLES: dict[str, list[Row]] = {
         for size, clients in ((10_000, 10), (100_000, 50))
         for bad in (False, True)
     ],
+    "stream": [
+        Row(name, machine, asks, 100_000, clients, 0.01, streamed=True)
+        for name, machine, asks, clients in (
+            ("register, unique writes, 1 % lost", "register", register, 2),
+            ("register, unique writes, 1 % lost", "register", register, 5),
+            ("5 keys, unique writes, 1 % lost", "kv", partial(unique, 5), 10),
+            ("5 keys, 5 values, 1 % lost", "kv", partial(unique, 5, 5), 10),
+        )
+    ],
 }
 
 
@@ -335,7 +358,10 @@ def show(row: Row) -> str:
         for number in range(row.histories)
     ]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    verdicts = [check(history, specification) for history in histories]
+    if row.streamed:
+        verdicts = [check_stream(list(one.events()), specification) for one in histories]
+    else:
+        verdicts = [check(history, specification) for history in histories]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     answers = "/".join(sorted({str(verdict.valid) for verdict in verdicts}))
     algorithms = ", ".join(sorted({verdict.algorithm for verdict in verdicts}))

@@ -75,6 +75,8 @@ def _nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("simulate multi-paxos --seed 1 --seeds 0:2", "expected one of them"),
         ("simulate multi-paxos --seed -1", "seed"),
         ("simulate multi-paxos --seeds 0:2 --trace run.trace", "a trace is of one run"),
+        ("simulate multi-paxos --seeds 0:2 --history h.jsonl", "a history is of one run"),
+        ("simulate multi-paxos --history h.txt", "expected a name that ends in .jsonl or .edn"),
         ("simulate multi-paxos --trace nowhere/run.trace", "there is no folder nowhere"),
         ("compare --html nowhere/report.html", "there is no folder nowhere"),
         ("compare --html .", "is a folder"),

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from concur.cli import app
 from concur.cli import check as verb
 from concur.cli.questions import Question
 from concur.histories import History, read_history, write_history
+from concur.histories.formats import reading
 from tests.cli.helpers import concur, concur_json, refused
 from tests.score.made import verdict
 
@@ -99,8 +101,8 @@ def test_only_linearizable_is_checked_while_a_file_is_read(monkeypatch: pytest.M
     write_history(history(19), "h.jsonl")
     line = refused("check", "h.jsonl", "--model", "kv", "--consistency", "pram")
     assert line == (
-        "h.jsonl: more than 10 events, expected fewer: only linearizable, without a certificate, "
-        "is checked while a file is read"
+        "h.jsonl: more than 10 events, or 2,048 MB of values, expected less: only linearizable, "
+        "without a certificate, is checked while a file is read"
     )
 
 
@@ -137,9 +139,47 @@ def test_a_long_history_is_checked_while_it_is_read(
     write_history(history(last), "h.jsonl")
     done = concur("check", "h.jsonl", "--model", "kv", "--write", "h.edn")
     assert done.exit_code == (0 if last == 19 else 1), done.output
-    assert done.stderr == "concur: more than 10 events: checked while they are read\n"
+    assert done.stderr == "concur: more than 5 operations: checked while they are read\n"
     assert "while they were read" in " ".join(done.stdout.split())
     assert read_history("h.edn").digest() == history(last).digest()
+
+
+def test_large_values_make_a_history_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "VALUES_BYTES_MAX", 1000)
+    write_history(history(19), "h.jsonl")
+    done = concur("check", "h.jsonl", "--model", "kv")
+    assert done.exit_code == 0
+    assert re.match(r"concur: more than \d+ operations: checked while", done.stderr), done.stderr
+    assert "while they were read" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "edn", "json"])
+@pytest.mark.parametrize("held", [10, 1000])
+def test_what_the_model_does_not_know_is_said_with_its_line(
+    ending: str, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verb, "HELD_EVENTS_MAX", held)
+    made = history(19)
+    made.invoke(2, "fetch", "x", None, 300)
+    write_history(made, "h.edn")
+    write_history(made, "h.jsonl")
+    lines = Path("h.jsonl").read_text().splitlines()
+    Path("h.json").write_text("[\n" + ",\n".join(lines) + "]")
+    Path("h.jsonl").write_text("\n\n" + "\n".join(lines))
+    done = concur("check", f"h.{ending}", "--model", "kv")
+    number = {"jsonl": 45, "edn": 43, "json": 44}[ending]
+    place = f"concur: h.{ending}, line {number} (event 42): event 'fetch' "
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1].startswith(place), done.stderr
+
+
+def test_what_cannot_be_read_again_has_the_number_of_the_event() -> None:
+    write_history(history(19), "h.jsonl")
+    done = CliRunner().invoke(
+        app, ["check", "-", "--model", "register"], input=Path("h.jsonl").read_text()
+    )
+    assert done.exit_code == 2
+    assert done.stderr.startswith("concur: standard input, event 0: event 'put'")
 
 
 @pytest.mark.parametrize("as_json", [True, False])
@@ -192,6 +232,34 @@ def test_of_what_is_right_nothing_is_written_as_html() -> None:
     assert not Path("why.html").exists()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--html", "h.jsonl"),
+        ("--certificate", "./h.jsonl"),
+        ("--html", "x.jsonl", "--write", "x.jsonl"),
+    ],
+)
+def test_no_output_takes_the_place_of_another_or_of_the_history(options: tuple[str, ...]) -> None:
+    write_history(history(3), "h.jsonl")
+    before = Path("h.jsonl").read_bytes()
+    assert "is in use here already" in refused("check", "h.jsonl", "--model", "kv", *options)
+    assert Path("h.jsonl").read_bytes() == before
+
+
+def test_what_simulate_writes_can_be_checked() -> None:
+    run = ("simulate", "raft", "--seed", "2", "--seconds", "1", "--machine", "queue")
+    assert concur(*run, "--history", "run.edn").exit_code == 0
+    assert concur("check", "run.edn", "--model", "queue").exit_code == 0
+
+
+def test_an_empty_history_is_said_to_be_empty() -> None:
+    Path("h.jsonl").write_text("")
+    done = concur("check", "h.jsonl", "--model", "kv")
+    assert done.exit_code == 0
+    assert done.stderr == "concur: h.jsonl has no operations\n"
+
+
 EVENT = '{"process":0,"type":"invoke","f":"get","key":"x","time":1}\n'
 
 
@@ -210,9 +278,9 @@ EVENT = '{"process":0,"type":"invoke","f":"get","key":"x","time":1}\n'
         ("", "--model kv --write .", "is a folder"),
         ("hello\n", "--model kv", "h, line 1: expected an event in one of the formats"),
         (EVENT + EVENT, "--model kv", "h, line 2: expected process 0 to complete its get"),
-        (EVENT, "--model register", "h: history, event 0: event 'get' (key 'x', value None)"),
+        (EVENT, "--model register", "h, line 1 (event 0): event 'get' (key 'x', value None)"),
         (EVENT + "\x1b[2J\n", "--model kv", "h, line 2: expected an event, found: "),
-        (EVENT.replace("get", "a\\u001b[2J"), "--model kv", "h: history, event 0: event 'a\\x1b"),
+        (EVENT.replace("get", "a\\u001b[2J"), "--model kv", "h, line 1 (event 0): event 'a\\x1b"),
         ("w(0,1,1,1)\n", "--model kv", "h: holds transactions (plume"),
     ],
 )

@@ -55,7 +55,11 @@ def precedes(a: Operation, b: Operation) -> bool:
 
 def brute_force(history: History, machine: Specification) -> bool:
     """Try all orders of all subsets that leave out pending operations only."""
-    operations = [op for op in history.operations() if op.type != "fail" or op.error == "mismatch"]
+    operations = [
+        op
+        for op in history.operations()
+        if op.type != "fail" or (op.f == "cas" and op.error == "mismatch")
+    ]
     commands = [machine.command(op.f, op.key, op.value) for op in operations]
     before = [
         [a for a, one in enumerate(operations) if a != b and precedes(one, other)]

@@ -126,3 +126,16 @@ def test_a_file_holds_for_its_history_and_model_only(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(BadInput, match=r"certificate\.json: expected a certificate"):
             read_certificate(path, history, machine)
+
+
+def test_finder_and_verifier_agree_on_what_keys_mean() -> None:
+    """A failed operation with a key says nothing of the others, which have none of their own."""
+    wrote, asked = (("w", "x", 1), ("w", "y", 1)), (("r", "x", None), ("r", "y", None))
+    calls = [
+        Call(0, "txn", "g1", wrote, 0, 1, result=wrote),
+        Call(0, "txn", "g2", asked, 2, 3, result=asked),
+        Call(1, "read", "x", None, 4, 5, "fail", error="refused"),
+    ]
+    for more in ([], [Call(2, "read", "x", None, 0, 9, result=1)]):
+        verdict = check(history_of(calls + more), model("multi-register"), certificate=True)
+        assert verdict.valid is False, "keys are the model's own, whatever key a txn has"

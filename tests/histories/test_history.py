@@ -2,6 +2,7 @@
 
 import pytest
 
+from concur.errors import BadInput
 from concur.histories import History, Operation
 
 
@@ -51,3 +52,18 @@ def test_operation_cannot_return_before_it_is_called() -> None:
     with pytest.raises(ValueError, match="returns at 9, before 10"):
         history.complete(op, "ok", None, 9)
     history.complete(op, "ok", None, 10)
+
+
+def test_a_history_refuses_what_it_cannot_hold() -> None:
+    history = History()
+    for odd in ({}, set(), 1.5, object(), (1, [{}])):
+        with pytest.raises(BadInput, match="a history cannot hold"):
+            history.invoke(0, "write", None, odd, 1)
+        with pytest.raises(BadInput, match="a history cannot hold"):
+            history.invoke(0, "write", odd, 1, 1)
+    op = history.invoke(0, "write", ["x", 1], [1, [2]], 1)
+    with pytest.raises(BadInput, match="a history cannot hold"):
+        history.complete(op, "ok", {1}, 2)
+    history.complete(op, "ok", [3], 2)
+    (only,) = history.operations()
+    assert (only.key, only.value, only.result) == (("x", 1), (1, (2,)), (3,))

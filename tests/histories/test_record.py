@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
 
@@ -219,6 +220,112 @@ def test_a_function_may_be_recorded_whole() -> None:
     ]
 
 
+def test_what_is_awaited_later_ends_when_it_has_been() -> None:
+    recorder, store = ticking(), Store()
+
+    async def answer(change: Callable[[], Any]) -> Any:
+        await asyncio.sleep(0)
+        return change()
+
+    @recorder.recorded()
+    def put(key: str, value: Any) -> Awaitable[Any]:
+        return answer(lambda: store.put(key, value))
+
+    class Get:
+        async def __call__(self, key: str) -> Any:
+            if key == "z":
+                raise TimeoutError
+            return store.get(key)
+
+    get = recorder.recorded("get")(Get())
+
+    async def main() -> None:
+        putting = put("x", 1)
+        assert [op.return_ns for op in recorder.history.operations()] == [None]
+        assert await get("x") is None
+        assert await putting == "OK"
+        assert await get("x") == 1
+        with pytest.raises(TimeoutError):
+            await get("z")
+
+    asyncio.run(main())
+    assert [(op.f, op.type, op.result, op.error) for op in recorder.history.operations()] == [
+        ("put", "ok", None, None),
+        ("get", "ok", None, None),
+        ("get", "ok", 1, None),
+        ("get", "info", None, "TimeoutError"),
+    ]
+    assert_consistent(recorder.history)
+
+
+def test_a_generator_is_no_operation() -> None:
+    def put(key: str, value: Any) -> Iterator[int]:
+        yield 1
+
+    async def put_async(key: str, value: Any) -> AsyncIterator[int]:
+        yield 1
+
+    for function in (put, put_async):
+        with pytest.raises(TypeError, match="is a generator, expected a function that ends"):
+            ticking().recorded("put")(function)
+
+
+def test_a_thread_that_is_gone_is_nobody_elses_process() -> None:
+    recorder = ticking()
+
+    def client() -> None:
+        for value in (1, 2):
+            with recorder.operation("put", key="x", value=value):
+                pass
+
+    for _ in range(3):
+        thread = threading.Thread(target=client)
+        thread.start()
+        thread.join()
+    assert [op.process for op in recorder.history.operations()] == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_client_is_one_process_in_all_that_it_starts() -> None:
+    recorder, other = ticking(), ticking()
+
+    @recorder.recorded()
+    async def put(key: str, value: Any) -> None:
+        pass
+
+    @recorder.recorded()
+    def get(key: str) -> None:
+        pass
+
+    async def client() -> None:
+        with recorder.client(), other.client():
+            await asyncio.create_task(put("x", 1))
+            await asyncio.wait_for(asyncio.create_task(put("x", 2)), 60)
+            await asyncio.to_thread(get, "x")
+
+    async def main() -> None:
+        await client()
+        await client()
+        await put("x", 3)
+
+    asyncio.run(main())
+    assert [op.process for op in recorder.history.operations()] == [0, 0, 0, 1, 1, 1, 2]
+    assert len(other.history) == 0
+
+
+def test_in_a_pool_of_threads_a_client_is_said_in_what_they_run() -> None:
+    recorder = ticking()
+
+    def session(value: int) -> None:
+        with recorder.client():
+            for f in ("put", "delete"):
+                with recorder.operation(f, key="x", value=value):
+                    pass
+
+    with ThreadPoolExecutor(1) as pool:
+        list(pool.map(session, (1, 2)))
+    assert [op.process for op in recorder.history.operations()] == [0, 0, 1, 1]
+
+
 def test_a_history_makes_its_recorder() -> None:
     recorder = History.record("register")
     with recorder.operation("write", value=1):
@@ -254,8 +361,8 @@ def test_a_weaker_consistency_may_be_asserted() -> None:
     recorder, history = stale(), stale().history
     assert recorder.history.digest() == history.digest()
     assert assert_consistent(history, consistency="eventual").consistency == "eventual"
-    with pytest.raises(AssertionError, match="is not read-your-writes"):
-        assert_consistent(history, consistency="read-your-writes")
+    with pytest.raises(AssertionError, match="is not pram"):
+        assert_consistent(history, consistency="pram")
 
 
 def test_pytest_shows_the_explanation_and_not_our_code(pytester: Any) -> None:

@@ -1,5 +1,6 @@
 """`concur check`: is a history consistent? Of ours, of Jepsen, of anybody's database."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -181,12 +182,16 @@ def check(
     )
     case = _Case(file, format, asked)
     with ExitStack() as stack:
-        if certificate is not None:
-            check_target("certificate", certificate)
-        if html is not None:
-            check_target("explanation", html)
+        targets = {"certificate": certificate, "explanation": html, "history": write}
+        taken = [] if file == "-" else [Path(file).resolve()]
+        for what, target in targets.items():
+            if target is None:
+                continue
+            check_target(what, target)
+            if target.resolve() in taken:
+                raise BadInput(f"{what} {target}: is in use here already, expected another file")
+            taken.append(target.resolve())
         if write is not None:
-            check_target("history", write)
             case.copy = stack.enter_context(writer(str(write)))
         try:
             verdict = case.run()
@@ -195,6 +200,8 @@ def check(
                 print(f"concur: stopped after {case.events} events", file=sys.stderr)
                 raise typer.Exit(INTERRUPTED) from None
             verdict = case.stopped()
+    if case.events == 0 and not case.interrupted:
+        print(f"concur: {file} has no operations", file=sys.stderr)
     if not json:
         _headline(case, verdict)
     explanation = case.explain(verdict)
@@ -202,7 +209,10 @@ def check(
         if explanation is not None:
             write_whole("explanation", html, explanation.html())
         else:
-            print(f"concur: there is nothing to explain, {html} is not written", file=sys.stderr)
+            why = "there is nothing to explain"
+            if verdict.valid is False:
+                why = "what was checked while it was read is not explained"
+            print(f"concur: {why}, {html} is not written", file=sys.stderr)
     if json:
         _print_json(case, verdict, explanation)
     else:
@@ -228,21 +238,22 @@ class _Case:
 
     def run(self) -> "Verdict":
         from concur.histories.formats import format_of, open_history
-        from concur.histories.formats.reading import history_of
+        from concur.histories.formats.reading import VALUES_BYTES_MAX, fitting, history_of
 
         with open_history(self.file, self.format) as (source, events):
             self.format = format_of(source, self.format).name
             started = perf_counter()
             with progress("reading") as advance:
                 read = self.counted(source, events, advance)
-                history = history_of(islice(read, HELD_EVENTS_MAX), self.question.model)
+                history = history_of(fitting(read, HELD_EVENTS_MAX), self.question.model)
                 self.read_seconds = perf_counter() - started
                 more = next(read, None)
                 if more is not None and self.question.streams:
                     return self.stream(history, chain((more,), read))
                 if more is not None:
                     raise BadInput(
-                        f"{self.file}: more than {HELD_EVENTS_MAX:,} events, expected fewer: only "
+                        f"{self.file}: more than {HELD_EVENTS_MAX:,} events, or "
+                        f"{VALUES_BYTES_MAX >> 20:,} MB of values, expected less: only "
                         f"{LINEARIZABLE}, without a certificate, is checked while a file is read"
                     )
         self.history = history
@@ -263,7 +274,7 @@ class _Case:
 
     @contextmanager
     def working(self, what: str) -> "Iterator[None]":
-        """Says what goes on, on a terminal. BadInput about an event names the file as well."""
+        """Says what goes on, on a terminal. BadInput about an event gets its place in the file."""
         from concur.cli.terminal import err
 
         console = err()
@@ -271,9 +282,23 @@ class _Case:
             with console.status(what) if console.is_terminal else nullcontext():
                 yield
         except BadInput as error:
-            if str(error).startswith("history, "):
-                raise BadInput(f"{self.file}: {error}") from None
-            raise
+            of_event = re.match(r"history, event (\d+)", str(error))
+            if of_event is None:
+                raise
+            rest = str(error)[of_event.end() :]
+            raise BadInput(self.place(int(of_event[1])) + rest) from None
+
+    def place(self, event: int) -> str:
+        """Where that event is in the file, of which as much as it takes is read once more."""
+        from concur.histories.formats import open_history
+
+        if self.file == "-":
+            return f"standard input, event {event}"
+        if not Path(self.file).is_file():  # what comes through a pipe cannot be read again
+            return f"{self.file}, event {event}"
+        with open_history(self.file, self.format) as (source, events):
+            next(islice(events, event, None), None)
+            return f"{self.file}, line {source.line} (event {event})"
 
     def explain(self, verdict: "Verdict") -> "Explanation | None":
         """Why it is wrong; None if it is not, or too long to be held, or after Ctrl-C."""
@@ -292,7 +317,7 @@ class _Case:
 
         self.streamed = True
         print(
-            f"concur: more than {HELD_EVENTS_MAX:,} events: checked while they are read",
+            f"concur: more than {len(history):,} operations: checked while they are read",
             file=sys.stderr,
         )
         machine, budget_s = self.question.machine, self.question.asked.budget_s

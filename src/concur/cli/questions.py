@@ -1,5 +1,6 @@
 """What `concur check` can ask of a history: one class a kind of question."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,9 +67,12 @@ class Certified(Question):
         from concur.histories.certificate import write_certificate
 
         verdict = check(history, self.machine, self.asked.budget_s, certificate=True)
+        path = self.asked.certificate
+        assert path is not None
         if verdict.certificate is not None:
-            assert self.asked.certificate is not None
-            write_certificate(self.asked.certificate, history, self.machine, verdict.certificate)
+            write_certificate(path, history, self.machine, verdict.certificate)
+        else:
+            print(f"concur: there is nothing to prove, {path} is not written", file=sys.stderr)
         return verdict
 
 
@@ -133,6 +137,7 @@ class Placed(Question):
             steps=0,
             seconds=self.spectrum.seconds,
             anomaly=() if broken is None or broken.verdict is None else broken.verdict.anomaly,
+            consistency=SPECTRUM,
         )
 
     def explain(self, history: "History", verdict: "Verdict") -> "Explanation | None":

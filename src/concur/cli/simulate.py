@@ -33,6 +33,8 @@ EXAMPLES = """Examples:
 
 concur simulate multi-paxos --seed 7 --faults all --trace run.trace
 
+concur simulate raft --seed 7 --faults all --machine queue --history run.jsonl
+
 concur simulate multi-paxos --seeds 0:1000 --jobs 2 --faults all --shrink"""
 
 
@@ -79,6 +81,14 @@ def simulate(
             metavar="FILE",
         ),
     ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write what the clients of the run saw, .jsonl or .edn, for concur check.",
+            rich_help_panel=OUTPUT,
+            metavar="FILE",
+        ),
+    ] = None,
     shrink: Annotated[
         bool,
         typer.Option(
@@ -100,10 +110,14 @@ def simulate(
     from concur.simulate.case import Case
 
     numbers = seeds_of(seed, seeds)
-    if trace is not None:
-        check_target("trace", trace)
-    if trace is not None and len(numbers) > 1:
-        raise BadInput(f"--trace {trace}: a trace is of one run, expected --seed, not --seeds")
+    for what, target in (("trace", trace), ("history", history)):
+        if target is None:
+            continue
+        check_target(what, target)
+        if len(numbers) > 1:
+            raise BadInput(
+                f"--{what} {target}: a {what} is of one run, expected --seed, not --seeds"
+            )
     one = find(protocol)()
     with_settings([one], settings)
     one.validate(replicas)
@@ -124,8 +138,8 @@ def simulate(
     _check(case)
     if shrink:
         check_target("schedule", _schedule_file(protocol, numbers[0]))
-    if trace is not None:
-        _record(case, trace)
+    if trace is not None or history is not None:
+        _record(case, trace, history)
     found = _campaign(case, numbers, jobs, commands_min)
     if found.interrupted:
         print(f"concur: {_stopped(found, len(numbers))}", file=sys.stderr)
@@ -191,15 +205,23 @@ def _check(case: "Case") -> None:
         raise BadInput(f"faults {case.faults!r}: {case.protocol.label} cannot have {kind}: {why}")
 
 
-def _record(case: "Case", trace: Path) -> None:
-    """Write the trace of a run; nothing is left behind unless it is whole."""
+def _record(case: "Case", trace: Path | None, history: Path | None) -> None:
+    """Write the trace of a run, and its history; nothing is left behind unless it is whole."""
+    from contextlib import ExitStack
+
+    from concur.histories.formats import writer
     from concur.simulate.trace import FileRecorder
 
-    recorder = FileRecorder(trace)
-    try:
-        case.run(recorder=recorder, check=False)
-    finally:
-        recorder.discard()
+    with ExitStack() as stack:
+        out = None if history is None else stack.enter_context(writer(str(history)))
+        recorder = None if trace is None else FileRecorder(trace)
+        try:
+            run = case.run(recorder=recorder, check=False)
+        finally:
+            if recorder is not None:
+                recorder.discard()
+        if out is not None:
+            out.write(run.history_.events())
 
 
 def _campaign(case: "Case", seeds: range, jobs: int, commands_min: int) -> "Campaign":

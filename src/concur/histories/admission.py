@@ -5,10 +5,11 @@ for all checkers:
 
 * **`fail`**: the operation did not happen. Usually that says nothing more and it is dropped, as in
   Jepsen and Knossos. A compare-and-set that was refused *because the value differed* tells what was
-  not there, and is kept as *evidence*. It is recognised by its error, `mismatch`: our recorders
-  write that, and the reader of Porcupine's logs of etcd does, where every failed compare-and-set is
-  one. It is evidence by its nature, whatever the options. In other histories the error says
-  nothing of it: a model with `failed_cas="evidence"` takes every failed compare-and-set for one.
+  not there, and is kept as *evidence*. It is a `cas` with the error `mismatch`: our recorders write
+  that, and the reader of Porcupine's logs of etcd does, where every failed compare-and-set is one.
+  It is evidence by its nature, whatever the options. In other histories the error says nothing of
+  it: a model with `failed_cas="evidence"` takes every failed compare-and-set for one. Of other
+  operations that failed no error says anything.
 * **Results that tools do not record** say nothing: null, or the value that was asked for, as the
   `ok` of a write, add, push ... (`Model.unrecorded`). A compare-and-set with `ok` was done, unless
   its value is false: then it found another value, which is evidence as above.
@@ -31,15 +32,20 @@ BLIND = frozenset({"write", "put", "append", "delete", "add", "enqueue"})
 """If their result is None it says nothing; tools record null for `ok`, or the value written."""
 
 
+def identical(value: Any) -> Any:
+    return value
+
+
 class Admitted(History):
-    """A history in the words of the model that it is held against."""
+    """A history in the words of the model that it is held against, which may be any."""
 
     __slots__ = ()
+    held = staticmethod(identical)
 
 
-def dropped(type_: str, error: str | None) -> bool:
-    """Whether a completion says that the operation did not happen, and no more."""
-    return type_ == "fail" and error != MISMATCH
+def dropped(op: Event | Operation) -> bool:
+    """Whether its completion says that the operation did not happen, and no more."""
+    return op.type == "fail" and not (op.f == "cas" and op.error == MISMATCH)
 
 
 def admitted(history: History, specification: Specification) -> History:
@@ -117,7 +123,11 @@ def agrees(specification: Specification, command: Any, op: Operation, result: An
 def separate(
     specification: Specification, operations: Sequence[Operation], commands: Sequence[Any]
 ) -> bool:
-    """Whether keys name machines: the specification knows none, and the history has some."""
+    """Whether keys name machines: the specification knows none, and the history has some.
+
+    Of operations that happened, or may have, and say something (`relevant`)."""
+    if getattr(specification, "keyed", False):
+        return False
     return any(op.key is not None for op in operations) and all(
         specification.key(command) is None and specification.event(command)[1] is None
         for command in commands

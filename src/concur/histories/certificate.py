@@ -24,15 +24,16 @@ import msgspec
 
 from concur.errors import BadInput
 from concur.files import write_whole
-from concur.histories.admission import admitted, agrees, dropped, separate
+from concur.histories.admission import admitted, agrees
 from concur.histories.explain import describe, phrase
 from concur.histories.history import History, Operation
 from concur.histories.identity import identity
+from concur.histories.relevant import Relevant
 from concur.histories.specification import Specification
 from concur.histories.timeline import Timeline
 
-SHOWN_MAX = 8
-"""Faults of a certificate that are listed."""
+SHOWN_MAX = 24
+"""Lines about the faults of a certificate."""
 FILE_BYTES_MAX = 1 << 30
 
 
@@ -70,15 +71,15 @@ def _faults(
     if len(there) < len(order):
         yield "it has an operation twice"
         return
-    commands = [machine.command(op.f, op.key, op.value) for op in operations]
-    for number, op in enumerate(operations):
-        if dropped(op.type, op.error):
-            if number in there:
-                yield f"it has what did not happen: {describe(op)}"
-        elif op.type != "info" and number not in there:
+    relevant = Relevant(operations, machine)
+    for number, op in zip(relevant.numbers, relevant.operations, strict=True):
+        if op.type != "info" and number not in there:
             yield f"it lacks {describe(op)}"
+    for number in sorted(there.difference(relevant.numbers)):
+        if operations[number].type == "fail":
+            yield f"it has what did not happen: {describe(operations[number])}"
     yield from _out_of_time(operations, order)
-    yield from _unexplained(operations, machine, commands, order)
+    yield from _unexplained(operations, machine, relevant, order)
 
 
 def _out_of_time(operations: Sequence[Operation], order: Sequence[int]) -> Iterator[str]:
@@ -89,11 +90,13 @@ def _out_of_time(operations: Sequence[Operation], order: Sequence[int]) -> Itera
     for number in reversed(order):
         op = operations[number]
         if first is not None and first.return_ns is not None and first.return_ns < op.call_ns:
-            yield f"{describe(op)}\n  stands before what had returned when it was called:"
+            yield describe(op)
+            yield "  stands before what had returned when it was called:"
             yield f"  {describe(first)}"
         own = next_of.get(op.process)
         if own is not None and own.index < op.index:
-            yield f"{describe(op)}\n  stands before what its process did earlier:"
+            yield describe(op)
+            yield "  stands before what its process did earlier:"
             yield f"  {describe(own)}"
         next_of[op.process] = op
         if op.return_ns is not None and (
@@ -105,23 +108,27 @@ def _out_of_time(operations: Sequence[Operation], order: Sequence[int]) -> Itera
 def _unexplained(
     operations: Sequence[Operation],
     machine: Specification,
-    commands: Sequence[Any],
+    relevant: Relevant,
     order: Sequence[int],
 ) -> Iterator[str]:
-    own = separate(machine, operations, commands)
+    commands = dict(zip(relevant.numbers, relevant.commands, strict=True))
     states: dict[Any, Any] = {}
     start = machine.initial()
     for number in order:
+        if number not in commands:
+            continue
         op, command = operations[number], commands[number]
-        name = identity(op.key) if own else None
+        name = identity(op.key) if relevant.several else None
         state = states.get(name, start)
         try:
             after, result = machine.apply(state, command)
         except Exception as error:  # by contract: refused, and the state is unchanged
-            yield f"{describe(op)}\n  is refused there: {error}"
+            yield describe(op)
+            yield f"  is refused there: {error}"
             continue
         if op.type != "info" and not agrees(machine, command, op, result):
-            yield f"{describe(op)}\n  gives something else there, in state {phrase(state)}"
+            yield describe(op)
+            yield f"  gives something else there, in state {phrase(state)}"
         states[name] = after
 
 

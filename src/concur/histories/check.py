@@ -18,16 +18,19 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from concur.errors import BadInput
-from concur.histories.admission import admitted, dropped, separate
+from concur.histories.admission import admitted
 from concur.histories.certificate import merged, verify
 from concur.histories.explain import phrase
 from concur.histories.history import History, Operation
 from concur.histories.identity import holds_bool, identity
 from concur.histories.lookahead import LOOKAHEADS, PROSPECTS, Fact, Lookahead, Prospect
+from concur.histories.models import model
 from concur.histories.models.kv import KvModel
-from concur.histories.models.nondeterministic import StepFailed
+from concur.histories.models.nondeterministic import StepFailed, TooManyStates
 from concur.histories.models.queue import QueueModel
 from concur.histories.polynomial import DECIDERS, Decision
+from concur.histories.product import Product
+from concur.histories.relevant import Relevant
 from concur.histories.search import OutOfBudget, Search
 from concur.histories.specification import Specification
 from concur.histories.timeline import loose, strict
@@ -40,7 +43,7 @@ STEPS_MAX = 5_000_000
 
 def check(
     history: History,
-    machine: Specification,
+    machine: Specification | str = "",
     budget_s: float = 10.0,
     steps_max: int = STEPS_MAX,
     *,
@@ -49,13 +52,16 @@ def check(
 ) -> Verdict:
     """Whether one order of all operations, within real time, explains every outcome.
 
-    The machine is the sequential specification. Past `steps_max` steps (the same on every
+    The machine is the sequential specification, or the name of a model (`concur.histories.models`);
+    without it, the model that the history names. Past `steps_max` steps (the same on every
     computer) or `budget_s` seconds of search the verdict is "unknown". `witness` is an order that
     may be right: numbers of operations, as `History.invoke` gives them. With `certificate`, a valid
     verdict holds such an order, which `concur.histories.certificate` re-checks. Raises BadInput
     if an operation is none of the machine's.
     """
     started = perf_counter()
+    if isinstance(machine, str):
+        machine = model(machine or history.model)
     anomaly: Sequence[str] = ()
     core: Sequence[int] = ()
     order: Sequence[int] | None = None
@@ -96,10 +102,11 @@ Answer = tuple[Valid, str]  # valid, reason
 
 
 class Object(NamedTuple):
-    """What one key names, and the positions of the operations on it."""
+    """What one key names, and the positions of the operations on it; or all objects in one."""
 
     key: Any
     positions: list[int]
+    whole: bool = False
 
 
 class _Checker:
@@ -119,26 +126,11 @@ class _Checker:
         self.algorithms: set[str] = set()
         self.wrong = Decision()
         self.orders: list[Callable[[], list[int]]] = []  # of the objects, on `timeline`
-        self.operations: list[Operation] = []
-        self.commands: list[Any] = []
-        self.numbers: list[int] = []
-        read: dict[Any, Any] = {}  # commands of which there are many
-        for number, op in enumerate(operations):
-            if op.type == "fail" and dropped(op.type, op.error):
-                continue
-            name = (op.f, op.key) if op.value is None and op.key.__class__ is str else None
-            command = read.get(name)
-            if command is None:
-                command = _command(machine, op)
-                if name is not None:
-                    read[name] = command
-            if op.type == "info" and machine.read_only(command):
-                continue
-            self.operations.append(op)
-            self.commands.append(command)
-            self.numbers.append(number)
+        relevant = Relevant(operations, machine)
+        self.operations, self.commands = relevant.operations, relevant.commands
+        self.numbers, self.several_machines = relevant.numbers, relevant.several
         self.timeline = strict(self.operations)
-        self.objects, self.several_machines = self.split()
+        self.objects = self.split(relevant.keys)
 
     @cached_property
     def tell_bools_apart(self) -> bool:
@@ -146,23 +138,20 @@ class _Checker:
             holds_bool(op.value) or holds_bool(op.result) for op in self.operations
         )
 
-    def split(self) -> tuple[list[Object], bool]:
-        """The objects, smallest first; and whether each has a machine of its own."""
-        keys = [self.machine.key(command) for command in self.commands]
-        everything = list(range(len(keys)))
-        own = False
-        if None in keys:
-            own = separate(self.machine, self.operations, self.commands)
-            if not own:
-                return ([Object(None, everything)] if keys else []), False
-            keys = [op.key for op in self.operations]
+    def split(self, keys: list[Any]) -> list[Object]:
+        """The objects, smallest first."""
+        operations = self.operations
+        if self.several_machines:
+            keys = [op.key for op in operations]
+        elif None in keys:
+            return [Object(None, list(range(len(keys))), True)]
         objects: dict[Any, Object] = {}
         for position, key in enumerate(keys):
             name = identity(key)
             if name not in objects:
-                objects[name] = Object(key, [])
+                objects[name] = Object(operations[position].key, [])
             objects[name].positions.append(position)
-        return sorted(objects.values(), key=lambda found: len(found.positions)), own
+        return sorted(objects.values(), key=lambda found: len(found.positions))
 
     def order(self) -> list[int]:
         """Numbers of operations, in an order that explains a history that is linearizable."""
@@ -181,22 +170,33 @@ class _Checker:
             return answer
         if len(self.objects) == 1 and self.algorithms == {"search"}:
             return answer  # the search has respected `timeline.before`
-        if self.several_machines and len(self.objects) > 1:
-            return "unknown", "undecided: several processes go on at equal times"
         self.orders = []
-        return self.search(Object(None, list(range(len(self.operations)))), 1)
+        everything = Object(None, list(range(len(self.operations))), True)
+        if self.several_machines:
+            self.machine = Product(self.machine, self.operations)
+            self.commands = [self.machine.command(op.f, op.key, op.value) for op in self.operations]
+        return self.search(everything, 1)
 
     def each(self) -> Answer:
-        """The objects one by one. An invalid one decides, an undecided one does not."""
+        """The objects one by one. An invalid one decides, an undecided one does not, and is tried
+        again with what the others left of the budget."""
         self.orders = []
-        undecided: Answer | None = None
-        for number, found in enumerate(self.objects):
-            answer = self.polynomial(found) or self.search(found, len(self.objects) - number)
-            if answer[0] is False:
-                return answer
-            if answer[0] == "unknown":
-                undecided = undecided or answer
-        return undecided or (True, EXPLAINED)
+        left = self.objects
+        while True:
+            share = (self.steps_max - self.steps) // len(left)  # of the steps, for each of them
+            undecided: list[tuple[Object, Answer]] = []
+            for number, found in enumerate(left):
+                answer = self.polynomial(found) or self.search(found, len(left) - number)
+                if answer[0] is False:
+                    return answer
+                if answer[0] == "unknown":
+                    undecided.append((found, answer))
+            if not undecided:
+                return True, EXPLAINED
+            more = (self.steps_max - self.steps) // len(undecided)
+            if more <= share or perf_counter() > self.deadline:
+                return undecided[0][1]
+            left = [found for found, _ in undecided]
 
     def polynomial(self, found: Object) -> Answer | None:
         for name, decide in DECIDERS.get(type(self.machine), {}).items():
@@ -217,13 +217,13 @@ class _Checker:
             self.commands,
             self.timeline,
             self.tell_bools_apart,
-            None if found.key is None else self.lookahead(),
-            None if found.key is None else self.prospects(),
+            None if found.whole else self.lookahead(),
+            None if found.whole else self.prospects(),
         )
         steps_max = (self.steps_max - self.steps) // shares
         try:
             decision = search.run(steps_max, now + (self.deadline - now) / shares)
-        except OutOfBudget as out:
+        except (OutOfBudget, TooManyStates) as out:
             return (
                 "unknown",
                 f"undecided: the search{_of(found)} ran out of {out} within its budget",
@@ -253,10 +253,3 @@ class _Checker:
 
 def _of(found: Object) -> str:
     return "" if found.key is None else f" on {phrase(found.key)}"
-
-
-def _command(machine: Specification, op: Operation) -> Any:
-    try:
-        return machine.command(op.f, op.key, op.value)
-    except BadInput as error:
-        raise BadInput(f"history, event {op.index}: {error}") from None

@@ -12,11 +12,28 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 
+from concur.errors import BadInput
+
 if TYPE_CHECKING:
     from concur.histories.record import Recorder
 
 EventType = Literal["invoke", "ok", "fail", "info"]
 CompletionType = Literal["ok", "fail", "info"]
+
+
+PLAIN = frozenset({type(None), bool, int, str, bytes})
+"""Types of what a history holds, besides tuples of these."""
+
+
+def held(value: Any) -> Any:
+    """`value` as a history holds it: tuples in the place of lists. Raises BadInput."""
+    if value.__class__ in PLAIN:
+        return value
+    if isinstance(value, tuple | list):
+        return tuple(map(held, value))
+    raise BadInput(
+        f"a history cannot hold {value!r}: expected None, bool, int, str, bytes or tuples of them"
+    )
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -64,7 +81,8 @@ class History:
         op = history.invoke(process=0, f="put", key="x", value=1, time=10)
         history.complete(op, "ok", 1, time=25)
 
-    Keys and values are None, bool, int, str, bytes or tuples of these. A process has at most one
+    Keys and values are None, bool, int, str, bytes or tuples of these; anything else is refused by
+    BadInput, but that lists become tuples. A process has at most one
     operation open, and after `info` it never returns: whoever records must then go on under a
     new process number. Breaking either rule, or completing twice, is a ValueError. `model` names
     the machine that specifies the operations; it may be empty, and a file does not hold it.
@@ -84,6 +102,8 @@ class History:
         "_values",
         "model",
     )
+
+    held = staticmethod(held)
 
     def __init__(self, model: str = "") -> None:
         self.model = model
@@ -141,6 +161,8 @@ class History:
         """Record that `process` calls `f`. Returns the number to complete the operation with."""
         if process in self._open:
             raise ValueError(f"process {process} already has an operation that did not return")
+        key = key if key.__class__ in PLAIN else self.held(key)
+        value = value if value.__class__ in PLAIN else self.held(value)
         op = len(self._calls)
         self._open[process] = op
         self._order.append(op)
@@ -162,6 +184,7 @@ class History:
             raise ValueError(f"operation {op} is completed twice")
         if time < self._calls[op]:
             raise ValueError(f"operation {op} returns at {time}, before {self._calls[op]}")
+        value = value if value.__class__ in PLAIN else self.held(value)
         self._order.append(~op)
         self._types[op] = type
         self._results[op] = value

@@ -13,17 +13,26 @@ figures.
 | `counter` | add, read | is every read between what was certainly and what was possibly added? |
 | `unique_ids` | generate | are all ids different? |
 
-The questions are those of `jepsen.checker`; the code is not. Three answers differ on purpose, since
-here a failed operation certainly did not happen and equal times are concurrent: an element whose
-add failed is unexpected if it is read; an add counts as lost only if it returned before the read
-that misses it was called; and a value is lost in a queue only if the queue was seen empty after it
-was enqueued and no dequeue without an outcome can have taken it (else it is *left*).
+Keys name independent sets, queues and counters. The questions are those of `jepsen.checker`; the
+code is not. These answers differ on purpose: here the order is that of time, not of the file, equal
+times are concurrent (but of one process), and what failed certainly did not happen.
 
-Keys name independent sets, queues and counters.
+* An add or enqueue that failed is no attempt: its value is unexpected if it is read or dequeued.
+* `set_`: the last read is the last to return; an add is lost only if it returned before that was
+  called. Jepsen: the last one in the file; any acknowledged add.
+* `set_full`: an element is not lost by a read that misses it, called before one that has it had
+  returned; it is stable (and stale, if it was known). Jepsen compares their calls: if the one that
+  misses it was called last, it is lost if it was known before, else never read.
+* `set_full`: elements that nobody added are unexpected and make it invalid. Jepsen ignores them.
+  Of a read that has an element twice it says the same, but some of its versions find none.
+* `total_queue`: a value that never came out is lost only if the queue was seen empty after it was
+  enqueued and no dequeue without an outcome can have taken it; else it is *left*. Jepsen: lost.
+* `total_queue`: a drain without an outcome may have taken anything. Jepsen throws.
+* `counter`: amounts may be negative. Jepsen refuses them.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -63,11 +72,11 @@ class _Judge:
                 )
         self.anomaly: list[str] = []
 
-    def complain(self, what: str, operations: Sequence[Operation]) -> None:
+    def complain(self, what: str, operations: Sequence[Operation], but: str = "") -> None:
         """`operations` show what is wrong, one each."""
         if not operations:
             return
-        self.anomaly.append(f"{what} ({len(operations)}):")
+        self.anomaly.append(f"{what} ({len(operations)}{but}):")
         self.anomaly += ["  " + describe(op) for op in operations[:SHOWN_MAX]]
         if len(operations) > SHOWN_MAX:
             self.anomaly.append(f"  and {len(operations) - SHOWN_MAX} more")
@@ -125,7 +134,7 @@ def set_(history: History) -> Tally:
         if not reads:
             never_read = True
             continue
-        last = max(reads, key=lambda op: op.return_index or 0)
+        last = max(reads, key=lambda op: (op.return_ns, op.return_index))
         found = set(map(identity, _elements(last)))
         possible = {identity(op.value) for op in adds if op.type != "fail"}
         certain = {identity(op.value) for op in adds if op.type == "ok"}
@@ -164,9 +173,7 @@ def set_full(history: History, linearizable: bool = False) -> Tally:
     figures = Counter[str]()
     delays: list[int] = []
     for operations in judge.by_key():
-        adds = [op for op in operations if op.f == "add"]
-        reads = [op for op in operations if op.f == "read" and op.type == "ok"]
-        stories = _Stories(adds, reads)
+        stories = _Stories(operations)
         lost, stale = [], []
         for name, add in stories.added.items():
             outcome, delay = stories.outcome(name)
@@ -174,8 +181,8 @@ def set_full(history: History, linearizable: bool = False) -> Tally:
             if outcome == "lost":
                 lost.append(add)
             elif outcome == "stable":
-                delays.append(delay)
-                if delay:
+                delays.append(delay or 0)
+                if delay is not None:
                     stale.append(add)
         figures["attempts"] += len(stories.added)
         figures["stale"] += len(stale)
@@ -197,49 +204,51 @@ def set_full(history: History, linearizable: bool = False) -> Tally:
     )
 
 
+Moment = tuple[int, int]  # rank, and time in nanoseconds
+
+
 class _Stories:
     """For each element of one set: when it was known, and which reads have it or miss it."""
 
-    def __init__(self, adds: Sequence[Operation], reads: Sequence[Operation]) -> None:
+    def __init__(self, operations: Iterable[Operation]) -> None:
         self.added: dict[Any, Operation] = {}
-        self.known: dict[Any, int] = {}
-        self.last_seen: dict[Any, int] = {}  # the latest return of a read that has it
+        self.known: dict[Any, Moment] = {}
+        self.last_seen: dict[Any, Moment] = {}  # the latest return of a read that has it
+        self.reads: list[tuple[Moment, set[Any]]] = []  # calls and elements, the latest first
         self.unexpected: list[Operation] = []
         self.duplicated: list[Operation] = []
-        for op in adds:
-            if op.type == "fail":
-                continue
-            name = identity(op.value)
-            self.added.setdefault(name, op)
-            if op.return_ns is not None:
-                self.known[name] = min(op.return_ns, self.known.get(name, op.return_ns))
-        self.late = sorted(reads, key=lambda op: op.call_ns, reverse=True)
-        self.held: list[set[Any]] = []
-        for read in self.late:
-            names = list(map(identity, _elements(read)))
-            held = set(names)
-            self.held.append(held)
-            if len(held) < len(names):
-                self.duplicated.append(read)
-            if any(name not in self.added for name in held):
-                self.unexpected.append(read)
-            assert read.return_ns is not None  # it is ok
+        reads: list[tuple[Operation, Moment, set[Any]]] = []
+        for op, called, returned in _moments(operations):
+            if op.f == "add":
+                name = identity(op.value)
+                self.added.setdefault(name, op)
+                if op.type == "ok":
+                    self.known[name] = min(returned, self.known.get(name, returned))
+            elif op.type == "ok":
+                names = list(map(identity, _elements(op)))
+                held = set(names)
+                self.reads.append((called, held))
+                reads.append((op, returned, held))
+                if len(held) < len(names):
+                    self.duplicated.append(op)
+        for op, returned, held in reads:
+            if not self.added.keys() >= held:
+                self.unexpected.append(op)
             for name in held:
-                self.known[name] = min(read.return_ns, self.known.get(name, read.return_ns))
-                self.last_seen[name] = max(read.return_ns, self.last_seen.get(name, read.return_ns))
+                self.known[name] = min(returned, self.known.get(name, returned))
+                self.last_seen[name] = max(returned, self.last_seen.get(name, returned))
+        self.reads.sort(key=lambda read: read[0], reverse=True)
 
-    def outcome(self, name: Any) -> tuple[str, int]:
-        """And, if it is stable, how long after it was known a read that misses it was called."""
-        missed = next(
-            (r.call_ns for r, held in zip(self.late, self.held, strict=True) if name not in held),
-            None,
-        )
+    def outcome(self, name: Any) -> tuple[str, int | None]:
+        """And, if it is stable but stale, how long after it was known the last read was called
+        that misses it."""
+        missed = next((called for called, held in self.reads if name not in held), None)
         known, seen = self.known.get(name), self.last_seen.get(name)
         if known is not None and missed is not None and missed > known:
             if seen is None or missed > seen:
-                return "lost", 0
-            return "stable", missed - known
-        return ("never_read" if seen is None else "stable"), 0
+                return "lost", None
+            return "stable", missed[1] - known[1]
+        return ("never_read" if seen is None else "stable"), None
 
 
 def queue_(history: History) -> Tally:
@@ -249,32 +258,29 @@ def queue_(history: History) -> Tally:
     `dequeues`, `unexpected`, `left` (possible values that were not dequeued in the end).
     """
     judge = _Judge(history, "queue", ("enqueue", "dequeue"))
-    events: list[tuple[int, int, int, Operation]] = []
-    for op in judge.operations:
-        if op.f == "enqueue" and op.type != "fail":
-            events.append((op.call_ns, 0, op.index, op))  # calls first: equal times are concurrent
-        elif op.f == "dequeue" and op.type == "ok" and op.result is not None:
-            assert op.return_ns is not None
-            events.append((op.return_ns, 1, op.return_index or 0, op))
-    events.sort(key=lambda event: event[:3])
-    inside = Counter[Any]()
+    figures = Counter[str]()
     wrong = []
-    for _, dequeues, _, op in events:
-        if not dequeues:
-            inside[identity(op.key), identity(op.value)] += 1
-        elif inside[identity(op.key), identity(op.result)]:
-            inside[identity(op.key), identity(op.result)] -= 1
-        else:
-            wrong.append(op)
+    for operations in judge.by_key():
+        events: list[tuple[Moment, Operation]] = []
+        for op, called, returned in _moments(operations):
+            if op.f == "enqueue":
+                events.append((called, op))
+            elif op.type == "ok" and op.result is not None:
+                events.append((returned, op))
+        inside = Counter[Any]()
+        for _, op in sorted(events, key=lambda event: event[0]):
+            figures[op.f + "s"] += 1
+            if op.f == "enqueue":
+                inside[identity(op.value)] += 1
+            elif inside[identity(op.result)]:
+                inside[identity(op.result)] -= 1
+            else:
+                wrong.append(op)
+        figures["left"] += inside.total()
+    figures["unexpected"] = len(wrong)
     judge.complain("values came out that were not there", wrong)
-    dequeues_ok = sum(event[1] for event in events)
-    figures = {
-        "enqueues": len(events) - dequeues_ok,
-        "dequeues": dequeues_ok,
-        "unexpected": len(wrong),
-        "left": inside.total(),
-    }
-    return judge.tally("every value that came out had been put in before", "", figures)
+    told = _complete(figures, "enqueues dequeues unexpected left")
+    return judge.tally("every value that came out had been put in before", "", told)
 
 
 def total_queue(history: History, exactly_once: bool = False) -> Tally:
@@ -290,26 +296,25 @@ def total_queue(history: History, exactly_once: bool = False) -> Tally:
     for operations in judge.by_key():
         tried, acknowledged, came = Counter[Any](), Counter[Any](), Counter[Any]()
         where: dict[Any, Operation] = {}
-        puts: dict[Any, list[Operation]] = {}
-        seen_empty, takers = -1, 0
-        for op in operations:
+        puts: dict[Any, list[tuple[Moment, Operation]]] = {}
+        seen_empty: Moment = (-1, 0)
+        takers = 0
+        for op, called, returned in _moments(operations):
             if op.f == "enqueue":
-                if op.type == "fail":
-                    continue
                 tried[identity(op.value)] += 1
                 if op.type == "ok":
                     acknowledged[identity(op.value)] += 1
-                    puts.setdefault(identity(op.value), []).append(op)
+                    puts.setdefault(identity(op.value), []).append((returned, op))
                 continue
             if op.type == "info":
                 takers = len(operations) if op.f == "drain" else takers + 1
-            empty = op.type == "fail" and op.error is not None and "empty" in op.error
+            empty = op.type == "fail"
             taken: tuple[Any, ...] = ()
             if op.type == "ok":
                 taken = _elements(op) if op.f == "drain" else (op.result,)
                 empty = op.f == "drain" or op.result is None
             if empty:
-                seen_empty = max(seen_empty, op.call_ns)
+                seen_empty = max(seen_empty, called)
             for value in taken:
                 if value is not None:
                     came[identity(value)] += 1
@@ -318,12 +323,13 @@ def total_queue(history: History, exactly_once: bool = False) -> Tally:
         gone = [
             op
             for name, count in missing.items()
-            for op in sorted(puts[name], key=lambda op: op.return_ns or 0)[:count]
-            if op.return_ns is not None and op.return_ns < seen_empty
+            for returned, op in sorted(puts[name], key=lambda put: put[0])[:count]
+            if returned < seen_empty
         ]
         # A dequeue without an outcome takes one value at most: the others are lost for certain.
         lost = gone if len(gone) > takers else []
-        judge.complain("values were enqueued and never came out", lost)
+        but = f", of which open dequeues may have taken {takers}" if takers else ""
+        judge.complain("values were enqueued and never came out", lost, but)
         unexpected = [name for name in came if name not in tried]
         judge.complain("values came out that nobody put in", [where[n] for n in unexpected])
         duplicated = {n: count for n, count in (came - tried).items() if n in tried}
@@ -438,6 +444,19 @@ CHECKERS: dict[str, Callable[[History], Tally]] = {
 
 
 # --- small things ------------------------------------------------------------------------------
+
+
+def _moments(operations: Iterable[Operation]) -> Iterator[tuple[Operation, Moment, Moment]]:
+    """Each operation that may have happened or saw a queue empty, its call and its return: of two
+    moments the smaller was first, if their order is known."""
+    kept = [op for op in operations if op.type != "fail" or _saw_empty(op)]
+    timeline = loose(kept)
+    for op, call, end in zip(kept, timeline.calls, timeline.returns, strict=True):
+        yield op, (call, op.call_ns), (end, op.return_ns or 0)
+
+
+def _saw_empty(op: Operation) -> bool:
+    return op.f in ("dequeue", "drain") and op.error in ("empty", ":empty")
 
 
 def _ended_before(op: Operation, other: Operation) -> bool:

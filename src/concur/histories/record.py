@@ -10,9 +10,14 @@
     assert_consistent(recorder.history, "kv")
 
 Threads and asyncio tasks record into one history at the same time (`op.ok(await client.get("x"))`
-in a task). Each is a process of its own; one that was left without an answer goes on under a new
-number, as a process that crashed would. Times are those of the monotonic clock, read within a
-lock: the order of events in the history is their order in time.
+in a task). Times are those of the monotonic clock, read within a lock: the order of events in the
+history is their order in time.
+
+**Who is a process.** Each thread and each task is one of its own, unless `with recorder.client():`
+says that what is done in the block is done by one client, also by the tasks that it starts. One
+that was left without an answer goes on under a new number, as a process that crashed would, and so
+does one that has several operations open at a time. For linearizability all this does not matter;
+for weaker promises, where a process is a session, it does.
 
 **What an exception means.** Nobody knows whether the operation happened: it is recorded as `info`,
 and the exception goes on its way. Exceptions that say that it did not happen (the server refused;
@@ -25,14 +30,15 @@ import functools
 import inspect
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-from concur.errors import BadInput
-from concur.histories.admission import BLIND
-from concur.histories.history import CompletionType, History
+from concur.histories.admission import BLIND, MISMATCH
+from concur.histories.history import CompletionType, History, held
 
 ERROR_CHARS_MAX = 200
 
@@ -60,8 +66,10 @@ class Recorder:
         self._clock = clock
         self._lock = threading.Lock()
         self._processes = 0
+        # Free process numbers, of whoever records.
+        self._of_client: ContextVar[list[int] | None] = ContextVar("of_client", default=None)
         self._of_tasks: WeakKeyDictionary[asyncio.Task[Any], list[int]] = WeakKeyDictionary()
-        self._of_threads: dict[int, list[int]] = {}
+        self._of_thread = threading.local()
 
     def operation(
         self, f: str, key: Any = None, value: Any = None, fails: Failures = ()
@@ -73,7 +81,21 @@ class Recorder:
         enqueue); otherwise RuntimeError is raised. `fails` adds to those of the recorder. Raises
         BadInput if a history cannot hold the key or the value.
         """
-        return Recording(self, f, _value(key), _value(value), self.fails + fails)
+        return Recording(self, f, held(key), held(value), self.fails + fails)
+
+    @contextmanager
+    def client(self) -> Iterator[None]:
+        """What is recorded in the block is done by one client, a process of its own.
+
+        So it is in the tasks that the block starts, by `asyncio.wait_for` or otherwise, and in
+        `asyncio.to_thread`. It is not in the threads of executors and in threads that the block
+        starts itself: there, begin the block in what they run.
+        """
+        before = self._of_client.set([])
+        try:
+            yield
+        finally:
+            self._of_client.reset(before)
 
     def recorded(
         self, f: str | None = None, fails: Failures = ()
@@ -85,10 +107,13 @@ class Recorder:
 
         `f` is its name unless given. Its parameters called `key` and `value` are what is recorded,
         `old` and `new` together are the value of a compare-and-set, and what it returns is the
-        result.
+        result. If that can be awaited, the operation ends when it has been, and the caller gets a
+        coroutine. Raises TypeError for a generator function, of which nobody knows when it is done.
         """
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
+            if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+                raise TypeError(f"{function!r} is a generator, expected a function that ends")
             name = f if f is not None else function.__name__.replace("_", "-")
             signature = inspect.signature(function)
 
@@ -113,9 +138,12 @@ class Recorder:
                 return cast(Callable[P, R], call_async)
 
             @functools.wraps(function)
-            def call(*args: P.args, **kwargs: P.kwargs) -> R:
-                with begin(*args, **kwargs) as op:
+            def call(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with ExitStack() as stack:
+                    op = stack.enter_context(begin(*args, **kwargs))
                     result = function(*args, **kwargs)
+                    if inspect.isawaitable(result):
+                        return _ended(result, op, stack.pop_all())
                     op.ok(result)
                 return result
 
@@ -141,13 +169,17 @@ class Recorder:
                 free.append(process)
 
     def _free(self) -> list[int]:
+        of_client = self._of_client.get()
+        if of_client is not None:
+            return of_client
         try:
             task = asyncio.current_task()
         except RuntimeError:  # no loop runs in this thread
             task = None
         if task is not None:
             return self._of_tasks.setdefault(task, [])
-        return self._of_threads.setdefault(threading.get_ident(), [])
+        free: list[int] = self._of_thread.__dict__.setdefault("free", [])
+        return free
 
 
 class Recording:
@@ -170,9 +202,9 @@ class Recording:
         that tells that the value differed.
         """
         if self._f == "cas" and type(result) is bool:
-            self._end("ok" if result else "fail", self._value, None if result else "mismatch")
+            self._end("ok" if result else "fail", self._value, None if result else MISMATCH)
         else:
-            self._end("ok", None if self._f in BLIND else _value(result), None)
+            self._end("ok", None if self._f in BLIND else held(result), None)
 
     def fail(self, why: str | None = None) -> None:
         """It did not happen, for certain."""
@@ -218,12 +250,9 @@ class Recording:
         self._recorder._end(free, process, op, type, value, error)
 
 
-def _value(value: Any) -> Any:
-    kind = type(value)
-    if value is None or kind is int or kind is str or kind is bool or kind is bytes:
-        return value
-    if kind is tuple or kind is list:
-        return tuple(_value(item) for item in value)
-    raise BadInput(
-        f"a history cannot hold {value!r}: expected None, bool, int, str, bytes or tuples of them"
-    )
+async def _ended(result: Awaitable[Any], op: Recording, block: ExitStack) -> Any:
+    """What `result` gives when awaited; then the operation ends, and the block that it is in."""
+    with block:
+        answer = await result
+        op.ok(answer)
+    return answer

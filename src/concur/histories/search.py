@@ -44,10 +44,12 @@ its process as well. Twins and anticipation exchange operations, which is not so
 off.
 """
 
+from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
+from math import inf
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from concur.histories.admission import BLIND, told_nothing, unrecorded
 from concur.histories.explain import describe, phrase
@@ -67,6 +69,10 @@ KINDS_MAX = 200
 """With more kinds of operations, finding out whether one could tell two states apart costs more
 than it saves."""
 
+HELD_MAX = 2_000_000
+"""So many open operations are remembered, of all returns together, which takes 16 MB; then we
+forget them all. A thousand clients have a thousand of them before each return."""
+
 _ACK = 0
 _REFUSED = -1  # no successor
 
@@ -76,6 +82,13 @@ Path = tuple[Any, int] | None  # operations put into the order, the last one fir
 
 class OutOfBudget(Exception):
     """Raised inside the search when steps or seconds run out; says which."""
+
+
+class Window(NamedTuple):
+    """What is open before a return, in order of return. (Indexed by whether it is an observer.)"""
+
+    changers: list[int]
+    watchers: list[int]
 
 
 class Search:
@@ -152,12 +165,11 @@ class Search:
         self._looked: dict[int, tuple[int, int]] = {}  # at states, by the prospect
 
     def _layout(self, calls: list[int], returns: list[int], ops: list[Operation]) -> None:
-        """Give every operation a bit, and list what is open before each return."""
+        """Give every operation a bit, and number the returns."""
         self._bit = [0] * len(ops)
         self._return = [-1] * len(ops)  # number of the return; -1 if pending
         self._returning: list[int] = []
-        self._changers: list[list[int]] = []  # open before return p, in order of return
-        self._watchers: list[list[int]] = []  # open observers before return p
+        self._called: list[int] = []  # how many operations are called before return p
         self._pending: list[int] = []
         self._pending_called: list[int] = []  # how many of them are called before return p
         self._opened = [0] * len(ops)  # how many returns came before the call
@@ -171,8 +183,8 @@ class Search:
         ]
         events.sort()
         free: list[int] = []
-        slots = 0
-        open_: dict[int, int] = {}
+        slots = called = 0
+        slot = [0] * len(ops)
         for _, entry, is_return in events:
             if is_return:
                 self._return[entry] = len(self._returning)
@@ -180,12 +192,11 @@ class Search:
                 if self._observer[entry] and ops[entry].type == "ok":
                     self._reads.append(entry)
                 self._returning.append(entry)
-                waiting = sorted(open_, key=returns.__getitem__)
-                self._changers.append([e for e in waiting if not self._observer[e]])
-                self._watchers.append([e for e in waiting if self._observer[e]])
+                self._called.append(called)
                 self._pending_called.append(len(self._pending))
-                free.append(open_.pop(entry))
+                free.append(slot[entry])
                 continue
+            called = entry + 1
             self._opened[entry] = len(self._returning)
             if ops[entry].return_ns is None:
                 self._bit[entry] = 1 << len(self._pending)
@@ -194,14 +205,49 @@ class Search:
                 if not free:
                     free.append(slots)
                     slots += 1
-                open_[entry] = free.pop()
-                self._bit[entry] = 1 << open_[entry]
+                slot[entry] = free.pop()
+                self._bit[entry] = 1 << slot[entry]
         twins: dict[int, int] = {}
         for number, entry in enumerate(self._pending):
             kind = -1 - number if self._exact else self._command[entry]
             twins[kind] = twins.get(kind, 0) | 1 << number
         self._pending_twins = list(twins.values())  # equal pending operations, as sets of bits
+        self._windows: list[Window | None] = [None] * len(self._returning)
+        self._held = 0  # operations in all of them
+        self._at, self._now = 0, Window([], [])  # the last one asked for
         self._returning.append(-1)  # a sentinel after the last return
+        self._open_from(0, self._called[0] if self._called else 0)
+
+    def _window(self, p: int) -> "Window":
+        """What is open before return `p`: `_now`, moved there return by return.
+
+        That is never far, other than where the search has gone step by step itself."""
+        while self._at < p:
+            gone = self._returning[self._at]
+            del self._now[self._observer[gone]][0]  # of all that were open it returns first
+            self._at += 1
+            self._open_from(self._called[self._at - 1], self._called[self._at])
+            self._tick()
+        while self._at > p:
+            self._at -= 1
+            for entry in range(self._called[self._at], self._called[self._at + 1]):
+                if self._return[entry] >= 0:
+                    self._now[self._observer[entry]].remove(entry)
+            again = self._returning[self._at]
+            self._now[self._observer[again]].insert(0, again)
+            self._tick()
+        changers, watchers = self._now
+        self._held += len(changers) + len(watchers)
+        if self._held > HELD_MAX:
+            self._windows = [None] * len(self._windows)
+            self._held = len(changers) + len(watchers)
+        window = self._windows[p] = Window(changers.copy(), watchers.copy())
+        return window
+
+    def _open_from(self, first: int, after: int) -> None:
+        for entry in range(first, after):
+            if self._return[entry] >= 0:
+                insort(self._now[self._observer[entry]], entry, key=self._return.__getitem__)
 
     def run(self, steps_max: int, deadline: float) -> Decision:
         """Decide. `deadline` is a time of `perf_counter`. Raises OutOfBudget."""
@@ -242,6 +288,7 @@ class Search:
 
     def _order(self, paths: list[Path]) -> list[int]:
         """The order found, as positions: what was put to get on, and what could be observed."""
+        self._deadline = inf
         order: list[int] = []
         (p, done, used, state), _ = self._settle(0, 0, 0, self._machine.initial, order)
         for path in paths:
@@ -266,7 +313,6 @@ class Search:
         x = self._returning[p]
         x_bit, x_command, x_accepts = self._bit[x], self._command[x], self._accepts[x]
         x_changes = not self._observer[x]
-        changers = self._changers[p]
         pending, called = self._pending, (1 << self._pending_called[p]) - 1
         after = self._machine.after
         bits, commands, accepts, kinds = self._bit, self._command, self._accepts, self._kind
@@ -286,7 +332,7 @@ class Search:
                 ):
                     yield self._settle(p, done | x_bit, used, target)[0], (path, x)
             seen = {kinds[x]}
-            for y in changers:
+            for y in (self._windows[p] or self._window(p)).changers:
                 if y == x or done & bits[y] or (exact and self._waits(y, p, done)):
                     continue
                 if not exact:
@@ -368,7 +414,7 @@ class Search:
         observed = False
         end = len(returning) - 1
         while p < end:
-            for y in self._watchers[p]:
+            for y in (self._windows[p] or self._window(p)).watchers:
                 if (
                     not done & bits[y]
                     and after(state, self._command[y], self._accepts[y]) == state
@@ -415,9 +461,10 @@ class Search:
         else:
             return True
         end = self._return[read]
+        changers = (self._windows[end] or self._window(end)).changers
         candidates = [
             e
-            for e in chain(self._returning[p:end], self._changers[end])
+            for e in chain(self._returning[p:end], changers)
             if not self._observer[e] and (self._opened[e] > p or not done & self._bit[e])
         ]
         candidates += [
@@ -444,9 +491,9 @@ class Search:
             known = self._looked[state] = prospect.look(self._machine.states[state])
         culprit, latest = known
         culprits = [culprit] if culprit >= 0 else []
-        if not culprits and latest and p < len(self._changers):
-            due = prospect.due
-            late = [e for e in self._changers[p] if due[e] < latest and not done & self._bit[e]]
+        if not culprits and latest and p < len(self._windows):
+            due, changers = prospect.due, (self._windows[p] or self._window(p)).changers
+            late = [e for e in changers if due[e] < latest and not done & self._bit[e]]
             for e in self._pending[: self._pending_called[p]]:
                 if due[e] < latest and not used & self._bit[e]:
                     late.append(e)
@@ -465,12 +512,16 @@ class Search:
         self.steps += steps
         if self.steps > self._steps_max:
             raise OutOfBudget(f"{self._steps_max} steps")
+        self._tick()
+
+    def _tick(self) -> None:
         self._clock += 1
         if self._clock % CLOCK_STEPS == 0 and perf_counter() > self._deadline:
             raise OutOfBudget("time")
 
     def _explain(self, p: int, blocked: list[Config]) -> list[str]:
         """Everything before return `p` has an order, and no such order lets it happen."""
+        self._deadline = inf
         x = self._returning[p]
         lines = [
             self._describe(x),
@@ -480,7 +531,8 @@ class Search:
         if blamed:
             lines[1] = "  does not fit into any order that leaves room for"
             lines[2:] = ["  " + self._describe(e) for e in blamed[:SHOWN_MAX]]
-        open_ = [e for e in self._changers[p] + self._watchers[p] if e != x]
+        changers, watchers = self._window(p)
+        open_ = [e for e in changers + watchers if e != x]
         pending = self._pending[: self._pending_called[p]]
         for title, entries in (("concurrent with it", open_), ("outcome unknown", pending)):
             if entries:

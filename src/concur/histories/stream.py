@@ -7,24 +7,30 @@ Wing's locality ("Linearizability: a correctness condition for concurrent object
 1990, theorem 1) lets us do so object by object, each at its own points.
 
 What is computed there, and why it is not too much, is said in `concur.histories.ends`. What has no
-outcome may take effect at any later time, so it stays with its object for ever.
+outcome may take effect at any later time, so it stays with its object until it must have. Where
+there are too many ways in which it may have, `ends` are more states than there are, and `sure` are
+some of them: if nothing is left of the former the history is wrong, if something is left of the
+latter in every object it is right, and else nobody knows.
 
 **What it costs.** Linear in the history, times the configurations, which are few as long as few
 operations overlap; they are bounded by a budget, after which the object is undecided. An object
 that is never quiet (or not long enough for a piece to fill up) is not cut at all; nor is one
-that could be in too many states, like a queue into which many put at once. At the end `check`
-gets it, with all its algorithms. Then memory grows with that object.
+that could be in too many states, like a queue into which many put at once. So one operation that
+has neither an outcome nor an `info` keeps its object whole. At the end `check` gets it, with all
+its algorithms. Then memory grows with that object. Else it holds KEPT_MAX operations, those without
+an outcome, and for each object that is not as it was at first its states: about a kilobyte.
 
 **Traps.** Events at the same time are concurrent, so a piece ends only if the next call is strictly
-later than every return. Calls of one object must come in order of time, as far as that matters. If
-two processes both return and call again in the same instant, locality fails
+later than every return. Events may come a little out of order: so many are held back and sorted.
+What comes later than that is refused, also if the history is wrong without it: so all of it is
+read. If two processes both return and call again in the same instant, locality fails
 (`concur.histories.timeline`): then `ends` are those that the loose order allows, and no less; what
 is wrong for them is wrong. `sure` are those that the strict order allows, which is one for all
-objects; if every object has one, the history is right. Else nobody knows. And an operation that
-touches all objects, like a scan, joins them, which is too late once one has been cut.
+objects; if every object has one, the history is right. And an operation that touches all objects,
+like a scan, joins them, which is too late once one has been cut.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -33,7 +39,13 @@ import msgspec
 from concur.errors import BadInput
 from concur.histories.admission import Admitted, admitted_events, dropped
 from concur.histories.check import STEPS_MAX, check
-from concur.histories.ends import Config, OutOfBudget, States, TooMany, Walk, Wrong, surely
+from concur.histories.ends import (
+    OutOfBudget,
+    States,
+    TooMany,
+    Walk,
+    Wrong,
+)
 from concur.histories.explain import phrase
 from concur.histories.formats.reading import history_of
 from concur.histories.history import Event, History, Operation
@@ -44,10 +56,15 @@ from concur.histories.verdict import Valid, Verdict
 
 PIECE_MIN = 256
 """Operations of an object that are kept at least before it is cut: a cut costs a little."""
+LATE_MAX = 4096
+"""An event may come so many others too late; several threads that write down what they do are never
+quite in order of time. With more disorder the history is refused."""
 KEPT_MAX = 1_000_000
 """Operations that are kept in all, about 500 MB; with more, every quiet object is cut."""
 CONFIGS_MAX = 512
 """With more on the way or at the end of a piece, the object is not cut there."""
+LONG_AGO = -(1 << 63)
+"""No event is earlier."""
 EASY_S = 0.0001
 EASY_STEPS = 20
 """For each operation, on top of the budgets: a history in which little overlaps needs less."""
@@ -66,16 +83,18 @@ def check_stream(
     Every process must keep to one operation at a time, as readers see to. `budget_s` and
     `steps_max` bound the search, not the time that reading takes, and grow a little with every
     operation that was read. `progress` is told, now and then, how many there were. Raises BadInput
-    if an operation is none of the machine's, or comes too late to be looked at.
+    if an operation is none of the machine's, or events are too far from the order of their times.
     """
     started = perf_counter()
     if getattr(machine, "admit_history", None) is not None:  # it needs to see the end first
         return check(history_of(events), machine, budget_s, steps_max)
     stream = _Stream(machine, budget_s, steps_max, piece_min)
-    for event in admitted_events(events, machine):
-        stream.take(event)
-        if stream.wrong is not None or stream.too_late:
+    for index, event in _by_time(admitted_events(events, machine)):
+        if stream.too_late:
             break
+        if stream.wrong is not None:
+            continue  # it is, if nothing that was earlier comes later
+        stream.take(event, index)
         if progress is not None and stream.count % 4096 == 0:
             progress(stream.count)
     valid, reason, anomaly = stream.finish()
@@ -90,6 +109,34 @@ def check_stream(
     )
 
 
+def _by_time(events: Iterable[Event]) -> Iterator[tuple[int, Event]]:
+    """All events with their numbers, in order of time. Raises BadInput if one is too late for that.
+
+    What happens in one instant stays in the order in which it is told, and so does what a process
+    does, since it does not go back in time.
+    """
+    held: list[tuple[int, Event]] = []
+    latest = LONG_AGO
+    for numbered in enumerate(events):
+        held.append(numbered)
+        if numbered[1].time < latest:
+            raise BadInput(
+                f"history, event {numbered[0]}: at {numbered[1].time}, expected a time of "
+                f"at least {latest}, since what came before has been checked; sort events by time"
+            )
+        if len(held) == 2 * LATE_MAX:
+            held.sort(key=_time)
+            yield from held[:LATE_MAX]
+            latest = held[LATE_MAX - 1][1].time
+            del held[:LATE_MAX]
+    held.sort(key=_time)
+    yield from held
+
+
+def _time(numbered: tuple[int, Event]) -> int:
+    return numbered[1].time
+
+
 class _Kept:
     """An operation of a piece. `called` and `returned`: its process went on in that instant."""
 
@@ -100,6 +147,11 @@ class _Kept:
         self.command = command
         self.called = called
         self.returned = False
+
+
+Ends = tuple[tuple[Any, frozenset[int]], ...]
+"""States in which an object can be; and for each the numbers of those operations without an outcome
+that were used on the way there, and may not be used again."""
 
 
 class _Open(NamedTuple):
@@ -117,15 +169,17 @@ class _Stream:
         self, machine: Specification, budget_s: float, steps_max: int, piece_min: int
     ) -> None:
         self.machine = machine
+        self.own_keys = getattr(machine, "keyed", False)
         self.budget_s = budget_s
         self.steps_max = steps_max
         self.piece_min = piece_min
         self.algorithms: set[str] = set()
         self.count = 0
-        self.index = 0
         self.steps = 0
+        self.first: Ends = ((machine.initial(), frozenset()),)
         self.open: dict[int, _Open] = {}
         self.objects: dict[Any, _Object] = {}
+        self.alone = True  # there was never more than one
         self.wrong: tuple[_Object, list[str]] | None = None
         self.joined = False  # something touches all objects: there is only one
         self.keyed = self.unkeyed = False  # commands have had keys, and have had none
@@ -133,27 +187,26 @@ class _Stream:
         self.sweep_at = KEPT_MAX
         self.seconds = 0.0
         self.too_late = ""  # why nothing can be said, if so
-        self.last: dict[int, tuple[int, _Kept | None]] = {}  # process -> its last return
-        self.chained: set[int] = set()  # processes that have called again at `instant`
-        self.instant = 0
+        self.instant = LONG_AGO
+        self.returned: dict[int, _Kept | None] = {}  # by processes, in this instant
+        self.chained: set[int] = set()  # processes that returned and called again in it
         self.entangled = False
 
-    def take(self, event: Event) -> None:
-        index, process = self.index, event.process
-        self.index += 1
+    def take(self, event: Event, index: int) -> None:
+        """Events come in order of time, and `index` is the number of this one."""
+        process = event.process
+        if event.time > self.instant:
+            self.instant = event.time
+            self.returned.clear()
+            self.chained.clear()
         if event.type == "invoke":
             self.count += 1
-            chained = self.chain(process, event.time)
+            chained = self.chain(process)
             try:
                 command = self.machine.command(event.f, event.key, event.value)
             except BadInput as error:
                 raise BadInput(f"history, event {index}: {error}") from None
             thing = self.object(event, command)
-            if event.time <= thing.cut_at:
-                raise BadInput(
-                    f"history, event {index}: called at {event.time}, expected a time after "
-                    f"{thing.cut_at}, since what came before has been checked; sort events by time"
-                )
             if thing.open == 0 and len(thing.piece) >= thing.full and event.time > thing.quiet:
                 self.guard(thing, thing.cut)
             if self.kept >= self.sweep_at:
@@ -166,24 +219,21 @@ class _Stream:
         if event.type == "info":
             self.pending(begun)
             return
-        begun.thing.quiet = max(begun.thing.quiet, event.time)
+        begun.thing.quiet = event.time
         kept = None
-        if not dropped(event.type, event.error):
+        if not dropped(event):
             kept = _Kept(_operation(begun, event, index), begun.command, begun.chained)
             begun.thing.piece.append(kept)
             self.kept += 1
-        self.last[process] = event.time, kept
+        self.returned[process] = kept
 
-    def chain(self, process: int, time: int) -> bool:
+    def chain(self, process: int) -> bool:
         """Whether the process returned in this very instant. Notice it if two do."""
-        returned, kept = self.last.get(process, (None, None))
-        if returned != time:
+        if process not in self.returned:
             return False
+        kept = self.returned[process]
         if kept is not None:
             kept.returned = True
-        if time != self.instant:
-            self.instant = time
-            self.chained.clear()
         self.chained.add(process)
         self.entangled = self.entangled or len(self.chained) > 1
         return True
@@ -199,7 +249,7 @@ class _Stream:
                 self.keyed = True
             else:
                 self.unkeyed = True
-                key = event.key
+                key = None if self.own_keys else event.key
             mixed = self.keyed and self.unkeyed
             if mixed or (not self.keyed and machine.event(command)[1] is not None):
                 self.join()
@@ -207,21 +257,24 @@ class _Stream:
         name = identity(key)
         thing = self.objects.get(name)
         if thing is None:
+            self.alone = not self.objects and self.alone
             thing = self.objects[name] = _Object(self, key)
         return thing
 
     def sweep(self, now: int) -> None:
-        """Cut every object that is quiet now."""
-        for thing in self.objects.values():
+        """Cut every object that is quiet now. One that is as it was at first need not be known."""
+        for name, thing in list(self.objects.items()):
             quiet = thing.open == 0 and thing.quiet < now
             if quiet and len(thing.piece) > thing.tried and self.wrong is None:
                 self.guard(thing, thing.cut)
+                if thing.untouched():
+                    del self.objects[name]
         self.sweep_at = max(KEPT_MAX, 2 * self.kept)
 
     def join(self) -> None:
         self.joined = True
         things = list(self.objects.values())
-        if any(thing.cut_at > -NEVER for thing in things):
+        if any(thing.was_cut for thing in things):
             self.too_late = "undecided: an operation touches all objects; check the file at once"
         whole = _Object(self, None)
         for thing in things:
@@ -283,30 +336,50 @@ class _Stream:
         for thing in self.objects.values():
             if thing.undecided:
                 return "unknown", thing.undecided, []
-        alone = len(self.objects) == 1
-        if self.entangled and not alone and not all(t.sure for t in self.objects.values()):
-            return "unknown", "undecided: several processes go on at equal times", []
+        for thing in self.objects.values():
+            if not (thing.sure or (thing.exact and self.alone)):
+                if thing.exact:
+                    return "unknown", "undecided: several processes go on at equal times", []
+                many = f"{_of(thing)} that may have taken effect, and too many ways in which"
+                return "unknown", f"undecided: too many operations{many}", []
         return True, "an order of all operations, within real time, explains every outcome", []
 
 
 class _Object:
     """One object: the piece that is not yet forgotten, and how what came before can have ended."""
 
+    __slots__ = (
+        "ends",
+        "exact",
+        "full",
+        "key",
+        "lost",
+        "open",
+        "piece",
+        "quiet",
+        "stream",
+        "sure",
+        "tried",
+        "undecided",
+        "was_cut",
+    )
+
     def __init__(self, stream: _Stream, key: Any) -> None:
         self.stream = stream
         self.key = key
         self.open = 0
-        self.quiet = -NEVER  # the last time at which something returned
-        self.cut_at = -NEVER  # what is called later than this is not forgotten
+        self.quiet = LONG_AGO  # the last time at which something returned
         self.piece: list[_Kept] = []  # those with an outcome
         self.lost: list[_Kept] = []  # those without; they stay
         self.full = stream.piece_min  # how long a piece is before the next cut is tried
         self.tried = 0  # how long it was at the last try, if that came to nothing
         self.undecided = ""
-        self.states = States(stream.machine)
-        first = stream.machine.initial()
-        self.ends: set[Config] = {(self.states.name(first), frozenset(), frozenset())}
-        self.sure = self.ends
+        self.was_cut = False  # and is not back in the state in which it was at first
+        self.ends = self.sure = stream.first
+        self.exact = True  # `ends` are no more than there are
+
+    def untouched(self) -> bool:
+        return not (self.was_cut or self.piece or self.lost or self.undecided)
 
     def absorb(self, other: "_Object") -> None:
         self.open += other.open
@@ -317,8 +390,8 @@ class _Object:
     def forget(self) -> None:
         self.stream.kept -= len(self.piece)
         self.piece = []
-        self.cut_at = self.quiet
-        self.full, self.tried = self.stream.piece_min, 0
+        self.was_cut = True
+        self.full, self.tried = self.stream.piece_min + len(self.lost), 0
 
     def cut(self) -> None:
         """Go on from the states in which the piece can have ended, unless they are too many."""
@@ -328,12 +401,22 @@ class _Object:
             self.tried = len(self.piece)
             self.full = 2 * self.tried
             return
+        spent = frozenset.intersection(*(used for _, used in self.ends + self.sure))
+        if spent:  # in every order; what else has no outcome may be used later
+            same = self.sure is self.ends
+            self.lost = [one for one in self.lost if one.op.index not in spent]
+            self.ends = tuple((state, used - spent) for state, used in self.ends)
+            self.sure = self.ends if same else tuple((s, used - spent) for s, used in self.sure)
         self.forget()
-        self.states.keep({name for ends in (self.ends, self.sure) for name, _, _ in ends})
+        if self.ends is self.sure and not self.lost and len(self.ends) == 1:
+            name = self.stream.machine.snapshot
+            if name(self.ends[0][0]) == name(self.stream.first[0][0]):
+                self.ends = self.sure = self.stream.first
+                self.was_cut = False
 
     def end(self) -> None:
         """Decide what is left. An object that was never cut is as good as a history of its own."""
-        if self.cut_at > -NEVER:
+        if self.was_cut:
             self.advance()
             return
         kept = sorted(self.piece + self.lost, key=lambda one: one.op.index)
@@ -346,7 +429,7 @@ class _Object:
         if verdict.valid == "unknown":
             self.undecided = verdict.reason
         elif self.stream.entangled:
-            self.sure = set()
+            self.sure = ()
 
     def check(self, history: History) -> Verdict:
         """What `check` says, within what is left of the budgets."""
@@ -375,16 +458,31 @@ class _Object:
         try:
             pairs = [(one.op, one.command) for one in kept]
             spend = stream.spender(started + stream.seconds_left())
-            walk = Walk(self.states, pairs, order, spend, configs_max)
-            ends = sure = walk.ends(self.ends)
-            if stream.entangled and any(one.called or one.returned for one in kept):
-                walk.reorder(_strict(kept))
-                sure = surely(walk, self.sure)
-            elif self.sure is not self.ends:
-                sure = surely(walk, self.sure)
-            self.ends, self.sure = ends, sure
+            states = States(stream.machine)
+            walk = Walk(states, pairs, order, spend, configs_max, "up")
+            ends = _after(walk, self.ends)
+            strict = stream.entangled and any(one.called or one.returned for one in kept)
+            if walk.exact and not strict and self.sure is self.ends:
+                sure = ends
+            else:
+                order = _strict(kept) if strict else order
+                sure = _surely(Walk(states, pairs, order, spend, configs_max, "down"), self.sure)
+            self.ends, self.sure, self.exact = ends, sure, self.exact and walk.exact
         finally:
             stream.seconds += perf_counter() - started
+
+
+def _after(walk: Walk, ends: Ends) -> Ends:
+    starts = [(walk.states.name(state), frozenset[int](), used) for state, used in ends]
+    return tuple((walk.states[name], used) for name, _, used in walk.ends(starts))
+
+
+def _surely(walk: Walk, ends: Ends) -> Ends:
+    """What the walk leads to; nothing if it leads nowhere."""
+    try:
+        return _after(walk, ends) if ends else ()
+    except Wrong:
+        return ()
 
 
 def _strict(kept: list[_Kept]) -> Timeline:

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concur.errors import BadInput
-from concur.histories import History, read_edn, read_history, write_edn, write_history
-from concur.histories.formats import base, edn
+from concur.histories import Event, History, read_edn, read_history, write_edn, write_history
+from concur.histories.formats import base, edn, writer
 
-scalars = st.none() | st.booleans() | st.integers() | st.text() | st.binary()
+texts = st.text() | st.sampled_from([":x", "::x", ": x", ":"])
+scalars = st.none() | st.booleans() | st.integers() | texts | st.binary()
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3).map(tuple), max_leaves=8)
 
 
@@ -26,12 +27,12 @@ def histories(draw: st.DrawFn) -> History:
         slot = draw(st.sampled_from(range(4)))
         clock[slot] += draw(st.integers(0, 2))
         if slot not in open_:
-            f = draw(st.sampled_from(["read", "put", "cas", "fetch-add"]) | st.text())
+            f = draw(st.sampled_from(["read", "put", "cas", "fetch-add"]) | texts)
             key, value = draw(values), draw(values)
             open_[slot] = history.invoke(free[slot], f, key, value, clock[slot])
         else:
             kind = draw(st.sampled_from(["ok", "fail", "info"]))
-            error = draw(st.none() | st.text())
+            error = draw(st.none() | texts)
             history.complete(open_.pop(slot), kind, draw(values), clock[slot], error)
             if kind == "info":
                 free[slot] = max(free) + 1
@@ -154,6 +155,7 @@ BAD = {
     "an endless string": (f'{INVOKE}\n{OK[:-2]} "abc', "line 2: expected the string to end"),
     "an unknown escape": (OK.replace("1", '"\\q"'), r"expected an escape such as .*found \\q"),
     "half a pair": (OK.replace("1", '"\\ud800"'), "expected Unicode text"),
+    "an endless name": (INVOKE.replace(":read", ":" + "r" * 5000), "line 1: expected a name"),
     "a float": (INVOKE.replace("nil", "1.5"), "line 1: expected a value .*, found 1.5"),
     "a symbol": (INVOKE.replace("nil", "[foo]"), "line 1: expected a value .*, found foo"),
     "a map": (INVOKE.replace("nil", "{:a 1}"), "line 1: expected a value .*, found a map"),
@@ -215,10 +217,9 @@ def test_what_is_held_at_once_is_bounded(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_what_is_no_value_is_not_written(tmp_path: Path) -> None:
     for value in (1.5, {"a": 1}, "\ud800"):
-        history = History()
-        history.invoke(0, "write", None, value, 0)
-        with pytest.raises(BadInput):
-            write_edn(history, str(tmp_path / "h.edn"))
+        event = Event(process=0, type="invoke", f="write", value=value, time=0, index=0)
+        with pytest.raises(BadInput), writer(str(tmp_path / "h.edn")) as out:
+            out.write([event])
     assert not list(tmp_path.iterdir())
     with pytest.raises(BadInput, match=r"h.txt: expected a name that ends in .jsonl or .edn"):
         write_history(History(), str(tmp_path / "h.txt"))

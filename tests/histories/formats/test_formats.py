@@ -10,8 +10,15 @@ import pytest
 
 from concur.chance import Stream
 from concur.errors import BadInput
-from concur.histories import History, check, read_history, write_history
-from concur.histories.formats import FORMATS, base, open_history
+from concur.histories import (
+    History,
+    check,
+    read_edn,
+    read_history,
+    read_jsonl,
+    write_history,
+)
+from concur.histories.formats import FORMATS, base, open_history, reading
 from concur.machines import machine
 
 SAMPLES = Path(__file__).parents[4] / "shared" / "data" / "histories"
@@ -118,8 +125,28 @@ def test_a_bomb_is_refused_before_it_is_held(tmp_path: Path) -> None:
     heads = {"jsonl": b'{"process', "edn": b"{:process ", "json": b'[{"a', "porcupine": b"INFO"}
     for name, head in heads.items():
         path = put(tmp_path, gzip.compress(head) + packed)
-        with pytest.raises(BadInput, match="expected an event of at most 16777216 "):
+        with pytest.raises(BadInput, match="expected an event of at most 4194304 "):
             read_history(path, name)
+
+
+def test_what_is_kept_of_a_history_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = History()
+    for number in range(100):
+        op = history.invoke(0, "enqueue", None, ((),) * 1000, number)
+        history.complete(op, "ok", None, number, "e" * 1000)
+    for name in ("h.edn", "h.jsonl"):
+        path = str(tmp_path / name)
+        write_history(history, path)
+        monkeypatch.setattr(reading, "VALUES_BYTES_MAX", 10_000_000)
+        assert read_history(path).digest() == history.digest()
+        monkeypatch.setattr(reading, "VALUES_BYTES_MAX", 1_000_000)
+        for read in (read_history, read_edn if name == "h.edn" else read_jsonl):
+            with pytest.raises(BadInput, match=rf"{name}: more than 1000000 bytes of values"):
+                read(path)
+        with open_history(path) as (_, events):
+            assert sum(1 for _ in events) == 200, "nothing is kept"
 
 
 def test_events_may_be_had_while_the_file_is_read(tmp_path: Path) -> None:
@@ -150,17 +177,34 @@ def test_the_json_twin(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(read_history(put(tmp_path, "[ ]"))) == 0
 
 
+HALF = '"\\ud800"'
+
 BAD_JSON: dict[str, tuple[str, str]] = {
     "cut off": (f"[{INVOKE},\n{OK}", "line 2: expected , or ] after an event, found the end"),
-    "half": (f"[{INVOKE},\n{OK[:30]}", "line 2: expected an event, found: "),
+    "half": (f"[{INVOKE},\n{OK[:30]}", "line 2: expected an event, found malformed JSON: "),
     "no comma": (f"[{INVOKE}\n{OK}]", "line 2: expected , or ] after an event, found '{'"),
     "nothing after": (f"[{INVOKE},", "line 1: expected an event, found the end"),
     "more after": (f"[{INVOKE}]\n{OK}", "line 2: expected nothing after the array"),
     "a number": (f"[{INVOKE},\n7]", "line 2: expected an event, an object"),
     "a float": (f"[{INVOKE.replace('null', '1.5')}]", "line 1: expected a value .*found 1.5"),
     "nesting": (f"[{INVOKE.replace('null', '[' * 99 + ']' * 99)}]", "arrays at most 64 deep"),
-    "endless": (f"[{INVOKE.replace('null', '[' * 200_000)}]", "expected an event, found: too deep"),
+    "endless": (f"[{INVOKE.replace('null', '[' * 200_000)}]", "expected an event, found too deep"),
     "not UTF-8": (f"[{INVOKE},\n\udcff", "expected UTF-8"),
+    "twice": (f'[{INVOKE},\n{OK[:-1]}, "f": 1}}]', "line 2: expected one 'f', found two"),
+    "half a pair": (f"[{INVOKE.replace('null', HALF)}]", "line 1: expected Unicode text, found"),
+    "half a pair as key": (
+        f'[{INVOKE[:-1]}, "key": {HALF}}}, {OK[:-1]}, "key": 1}}]',
+        "line 1: expected Unicode text, found half of a surrogate pair",
+    ),
+    "half a pair as error": (f'[{INVOKE[:-1]}, "error": {HALF}}}]', "line 1: expected Unicode"),
+    "a slip": (
+        f'[{INVOKE},\n{{"process": 0,\n "type" "ok"}},\n' + f"{INVOKE},\n" * 100_000,
+        "line 3: expected an event, found malformed JSON: Expecting ':' delimiter$",
+    ),
+    "no quote": (
+        f'[{INVOKE},\n{{"process": 0,\n "type": "ok}},\n' + f"{INVOKE},\n" * 100_000,
+        "line 3: expected an event, found malformed JSON: Invalid control character at$",
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """History files: lossless, atomic, and clear about what is wrong with one."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concur.errors import BadInput
-from concur.histories import History, JsonlWriter, read_jsonl, write_jsonl
+from concur.histories import Event, History, JsonlWriter, read_jsonl, write_jsonl
 from concur.histories.formats import base
 
 values = st.recursive(
@@ -199,12 +200,24 @@ def test_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_who_may_read_a_file_is_up_to_the_umask_which_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = os.umask(0o027)
+    try:
+        monkeypatch.setattr(os, "umask", None)
+        write_jsonl(sample(), str(tmp_path / "h.jsonl"))
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+    assert (tmp_path / "h.jsonl").stat().st_mode & 0o777 == 0o640
+
+
 def test_what_is_no_value_is_not_written(tmp_path: Path) -> None:
     for value in (1.5, {"a": 1}, "\ud800"):
-        history = History()
-        history.invoke(0, "write", None, value, 0)
-        with pytest.raises(BadInput):
-            history.write_jsonl(str(tmp_path / "h.jsonl"))
+        event = Event(process=0, type="invoke", f="write", value=value, time=0, index=0)
+        with pytest.raises(BadInput), JsonlWriter(str(tmp_path / "h.jsonl")) as out:
+            out.write([event])
     assert not list(tmp_path.iterdir())
     with pytest.raises(BadInput, match=r"No such file .*, expected a place that can be written"):
         sample().write_jsonl(str(tmp_path / "none" / "h.jsonl"))

@@ -59,7 +59,7 @@ def in_order(values: tuple[Any, ...]) -> tuple[Any, ...]:
 def happened(plain: Plain, op: Operation) -> bool:
     if op.type != "fail":
         return True
-    return op.error == "mismatch" or (plain.evidence and op.f == "cas")
+    return op.f == "cas" and (plain.evidence or op.error == "mismatch")
 
 
 def valid(history: History, plain: Plain) -> bool:

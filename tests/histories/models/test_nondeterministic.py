@@ -8,7 +8,7 @@ import pytest
 from concur.chance import Stream
 from concur.errors import BadInput
 from concur.histories import History, assert_consistent, check
-from concur.histories.models import UNKNOWN, Asked, Nondeterministic, model
+from concur.histories.models import UNKNOWN, Asked, Nondeterministic, model, nondeterministic
 from concur.histories.stream import check_stream
 from tests.histories.helpers import Call, history_of
 from tests.histories.models.plain import precedes
@@ -169,3 +169,23 @@ def test_true_and_one_are_different_states() -> None:
 def test_a_step_that_raises_is_no_verdict() -> None:
     with pytest.raises(BadInput, match="model stale: its step failed: ZeroDivisionError: what a"):
         check(stale_read(1), Broken())
+
+
+def test_what_earlier_checks_met_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nondeterministic, "STATES_MAX", 10)
+    found = Stale()
+    for start in range(0, 100, 4):
+        made = History()
+        for value in range(start, start + 4):
+            made.complete(made.invoke(0, "write", "x", value, value), "ok", value, value)
+        assert check(made, found).valid is True
+
+
+def test_more_states_than_fit_are_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nondeterministic, "STATES_MAX", 10)
+    calls = [Call(0, "add", None, value, 10 * value, 10 * value + 5) for value in range(5)]
+    verdict = check(history_of(calls), Bag())
+    assert verdict.valid == "unknown"
+    assert verdict.reason == "undecided: the search ran out of 10 states at once within its budget"
+    assert check_stream(history_of(calls).events(), Bag()).valid == "unknown"
+    assert check(history_of(calls[:3]), Bag()).valid is True

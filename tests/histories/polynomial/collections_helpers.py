@@ -60,6 +60,8 @@ def small_history(kind: Kind, machine: Specification, seed: int, unique: bool = 
     pending, peeks = chance.choice([0.0, 0.0, 0.15, 0.4]), chance.choice([0.0, 0.0, 0.2, 0.4])
     clock, number = [chance.below(spread + 1) for _ in range(processes)], list(range(processes))
     values = chance.shuffled(range(100, 100 + size)) if unique else [1, 2, 3] * size
+    if unique and seed % 3 == 0:
+        values[:5] = [1, True, "1", 0, False]
     made = []
     for value in values[: chance.between(2, size)]:
         slot = chance.below(processes)
@@ -99,10 +101,10 @@ def searched(
     specification: Any, operations: list[Operation], positions: list[int], timeline: Timeline
 ) -> bool:
     commands = [specification.command(op.f, op.key, op.value) for op in operations]
-    search = Search(specification, operations, positions, commands, timeline, False)
+    search = Search(specification, operations, positions, commands, timeline, True)
     if isinstance(specification, QueueModel) and not specification.start:
         search = Search(
-            specification, operations, positions, commands, timeline, False, None, PROSPECTS[Queue]
+            specification, operations, positions, commands, timeline, True, None, PROSPECTS[Queue]
         )
     return not search.run(10**9, perf_counter() + SEARCH_S).anomaly
 

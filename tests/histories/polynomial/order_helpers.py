@@ -19,9 +19,10 @@ def check_order(
     """`order` holds each of `positions` that has an outcome once, others at most once, no operation
     before one that had returned when it was called, and gives every outcome that was recorded."""
     calls, returns = timeline.calls, timeline.returns
-    assert len(set(order)) == len(order), "an operation is in it twice"
-    assert set(order) <= set(positions), "an operation of another object is in it"
-    missing = [p for p in positions if returns[p] < NEVER and p not in set(order)]
+    placed = set(order)
+    assert len(placed) == len(order), "an operation is in it twice"
+    assert placed <= set(positions), "an operation of another object is in it"
+    missing = [p for p in positions if returns[p] < NEVER and p not in placed]
     assert not missing, f"not in it: {operations[missing[0]]}"
     says_nothing = unrecorded(specification)
     state = specification.initial()

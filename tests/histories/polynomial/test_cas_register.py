@@ -11,11 +11,13 @@ from concur.chance import Stream
 from concur.histories import History
 from concur.histories.admission import admitted
 from concur.histories.models import model
+from concur.histories.polynomial.base import SHOWN_MAX
 from concur.histories.polynomial.cas_register import blocks
 from concur.machines.kv import KeyValue
 from concur.machines.register import Register
 from tests.histories.helpers import Call, brute_force, history_of, random_calls
 from tests.histories.polynomial.agreement import agree, object_of
+from tests.histories.polynomial.order_helpers import check_order
 
 READS = [("read", None, None)] * 4
 CHAIN = [("cas", None, (i, i + 1)) for i in range(1, 6)]
@@ -38,12 +40,24 @@ CASES: dict[str, tuple[Any, list[Any]]] = {
         + [("write", None, i) for i in (1, 2, 3)]
         + READS[:2],
     ),
+    "refusals": (
+        model("register", initial=0, failed_cas="evidence"),
+        [("write", None, i) for i in (1, 2, 3, 4)]
+        + [("cas", None, (i % 4, 100 + i)) for i in range(8)]
+        + READS[:1],
+    ),
     "key": (
         KeyValue(),
         [("put", "x", i) for i in (1, 2)]
         + [("cas", "x", (None, 3)), ("cas", "x", (1, 4)), ("cas", "x", (4, 5)),
            ("delete", "x", None), ("cas", "x", (2, 2)), ("cas", "x", (True, 6))]
         + [("get", "x", None)] * 4,
+    ),
+    "look-alikes": (
+        model("register", initial=True),
+        [("write", None, v) for v in (1, "1", 0, False)]
+        + [("cas", None, (old, new)) for old, new in ((True, 2), (1, "2"), ("1", 3), (0, 4))]
+        + READS,
     ),
     "repeated values": (
         Register(),
@@ -61,7 +75,7 @@ def history(name: str, seed: int) -> History:
         chance,
         machine,
         asks,
-        operations=chance.between(2, 8),
+        operations=chance.between(2, 12 if name == "refusals" else 8),
         processes=chance.between(1, 5),
         spread=chance.choice([0, 1, 2, 3, 6]),
         pending=chance.choice([0.0, 0.2, 0.4]),
@@ -70,7 +84,7 @@ def history(name: str, seed: int) -> History:
     calls = [
         replace(call, error="overloaded") if call.error == "mismatch" and drop else call
         for call in calls
-        for drop in [name != "evidence" and chance.chance(0.7)]
+        for drop in [name not in ("evidence", "refusals") and chance.chance(0.7)]
     ]
     return history_of(calls, machine.name, chance)
 
@@ -137,13 +151,14 @@ def long_history(
 
 def test_bad_result_in_a_long_valid_history_is_found() -> None:
     specification = Register()
-    decided = 0
     for seed in range(20):
         chance = Stream(seed, "planted")
         clean = long_history(chance, evidence=seed % 2 == 0)
-        decision = blocks(*object_of(history_of(clean), specification), specification)
-        decided += decision is not None
-        assert decision is None or not decision.anomaly
+        found = object_of(history_of(clean), specification)
+        decision = blocks(*found, specification)
+        assert decision is not None
+        assert not decision.anomaly
+        check_order(*found, specification, decision.order())
         spoilt = clean.copy()
         at = chance.choice([i for i, c in enumerate(clean) if c.f != "write" and c.call > 400])
         call = clean[at]
@@ -158,7 +173,6 @@ def test_bad_result_in_a_long_valid_history_is_found() -> None:
         decision = blocks(*object_of(history_of(spoilt), specification), specification)
         assert decision is not None
         assert decision.anomaly, seed
-    assert decided >= 15, decided
 
 
 def test_blocks_decline_a_value_that_was_seen_and_written_twice() -> None:
@@ -173,6 +187,27 @@ def test_blocks_decline_a_value_that_was_seen_and_written_twice() -> None:
     assert not declined(writes[0], compare)
     assert declined(*writes, compare)
     assert declined(*writes, replace(compare, type="fail", error="mismatch"))
+
+
+@pytest.mark.campaign
+def test_order_is_found_for_long_histories_with_refusals() -> None:
+    specification = Register()
+    for seed in range(100):
+        clean = long_history(Stream(seed, "long"), 5000, 3 + seed % 20)
+        found = object_of(history_of(clean), specification)
+        decision = blocks(*found, specification)
+        assert decision is not None, seed
+        check_order(*found, specification, decision.order())
+
+
+def test_circle_of_many_compare_and_sets_is_told_in_few_lines() -> None:
+    calls = [
+        Call(i, "cas", None, (i, (i + 1) % 100), 0, 10 + i, "ok", (i, (i + 1) % 100))
+        for i in range(100)
+    ]
+    lines = explained(*calls)
+    assert len(lines) == SHOWN_MAX + 2
+    assert lines[-3] == "and so on, 92 more, up to"
 
 
 def explained(*calls: Call) -> list[str]:

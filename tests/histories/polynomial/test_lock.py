@@ -15,7 +15,7 @@ from concur.machines.lock import Lock
 from tests.histories.helpers import Call, brute_force, history_of, random_calls
 from tests.histories.models.generate import small_history
 from tests.histories.models.plain import Plain, lock, valid
-from tests.histories.polynomial.agreement import agree, object_of
+from tests.histories.polynomial.agreement import agree, object_of, search_says
 
 TURNS = [("acquire", None, None)] * 7 + [("release", None, None)] * 7
 HOLDERS = [("holder", None, None)] * 3
@@ -167,6 +167,32 @@ def test_two_processes_that_hold_a_lock_at_once_are_found() -> None:
         "process 1: acquire(1) -> True, 0.00000001s to 0.000000015s (events 2-3)",
         "  but the former did not give it back",
     ]
+
+
+def test_who_holds_it_twice_is_told_in_three_lines() -> None:
+    specification = model("lock")
+    turns = [
+        Call(0, f, None, None, 20 * i + 10 * late, 20 * i + 10 * late + 5)
+        for i in range(100)
+        for late, f in enumerate(("acquire", "release"))
+    ]
+    again = [Call(0, "acquire", None, None, 5000 + i, 5000 + i) for i in range(2)]
+    found = object_of(history_of([*turns, *again]), specification)
+    decision = holds(*found, specification)
+    assert decision is not None
+    assert len(decision.anomaly) == 3
+    assert len(decision.core) == 202
+
+
+@pytest.mark.parametrize(("initial", "told"), [(1, True), (0, False), (1, "1"), ("1", 1)])
+def test_holder_is_no_look_alike(initial: Any, told: Any) -> None:
+    specification = model("lock", initial=initial)
+    for seen in (told, initial):
+        calls = [Call(0, "holder", None, None, 0, 1, result=seen)]
+        found = object_of(history_of(calls), specification)
+        decision = holds(*found, specification)
+        assert search_says(found.operations, found.timeline, specification) is (seen is initial)
+        assert decision is None or bool(decision.anomaly) is (seen is not initial)
 
 
 def test_holds_decline_an_owner_that_does_two_things_at_once() -> None:

@@ -18,6 +18,7 @@ from tests.histories.polynomial.agreement import agree, object_of
 BLIND = ("add", "remove")
 CONTAINS = [("contains", None, 1)] * 4 + [("contains", None, True)]
 ADDS = [("add", None, value) for value in (1, 2, True, "a", 3, 4)]
+SCATTERED = ADDS[:3]
 READS = [("read", None, None)] * 4
 CASES: dict[str, Plain] = {
     "one value, added and removed once": Plain(
@@ -35,6 +36,7 @@ CASES: dict[str, Plain] = {
         in_order((1, "b")), set_, [*ADDS[1:], *READS, *CONTAINS, ("contains", None, 2)], BLIND,
         False, (("initial", ["b", 1]),)
     ),
+    "many reads at once": Plain((), set_, SCATTERED + READS * 2, BLIND),
     "anything": Plain(
         (), set_, [*ADDS, *ADDS, *READS, *CONTAINS, ("remove", None, 1), ("remove", None, 2)], BLIND
     ),
@@ -42,6 +44,7 @@ CASES: dict[str, Plain] = {
 NEVER_DECLINED = (
     "one value, again and again",
     "reads of a set that grows",
+    "many reads at once",
 )
 
 
@@ -50,10 +53,25 @@ def compared(name: str, seeds: range) -> Counter[str]:
 
     def histories() -> Iterator[History]:
         for seed in seeds:
-            yield small_history(name, plain, seed)
+            history = small_history(name, plain, seed)
+            yield scattered(history, seed) if name == "many reads at once" else history
 
     found = model("set", **dict(plain.arguments))
     return agree(values, found, histories(), lambda h: valid(h, plain))
+
+
+def scattered(history: History, seed: int) -> History:
+    """The same, but each read tells some of the values, and most operations overlap."""
+    chance = Stream(seed, "scattered")
+    calls = []
+    for number, op in enumerate(history.operations()):
+        result = op.result
+        if op.f == "read" and op.type == "ok":
+            result = tuple(v for _, _, v in SCATTERED if chance.chance(0.5))
+        start = chance.below(20)
+        end = start + chance.choice([2, 5, 20, 20])
+        calls.append(Call(number, op.f, None, op.value, start, end, op.type, result, op.error))
+    return history_of(calls, history.model, chance)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -174,3 +192,29 @@ def test_reads_that_contradict_each_other_are_both_named() -> None:
         "  but the first is without 2, the second without 1",
     ]
     assert len(decision.core) == 2
+
+
+def test_a_read_of_1_after_a_read_of_true_is_not_the_same() -> None:
+    specification = model("set")
+    calls = [
+        Call(1, "add", None, True, 0, 10),
+        Call(2, "read", None, None, 20, 30, result=(True,)),
+        Call(3, "read", None, None, 40, 50, result=(1,)),
+    ]
+    decision = values(*object_of(history_of(calls), specification), specification)
+    assert decision is not None
+    assert decision.anomaly[-1] == "  but the first is without 1, the second without True"
+
+
+def test_reads_that_are_named_contradict_each_other_though_another_was_called_later() -> None:
+    specification = model("set")
+    calls = [
+        *(Call(i, "add", None, v, 0, 120) for i, v in enumerate("abc")),
+        Call(5, "read", None, None, 100, 110, result=("a",)),
+        Call(6, "read", None, None, 5, 120, result=("a", "b")),
+        Call(7, "read", None, None, 6, 120, result=("a", "c")),
+    ]
+    found = object_of(history_of(calls), specification)
+    decision = values(*found, specification)
+    assert decision is not None
+    assert [found.operations[p].result for p in decision.core] == [("a", "b"), ("a", "c")]

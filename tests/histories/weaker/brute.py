@@ -222,119 +222,117 @@ def pram(small: Small) -> bool:
     return True
 
 
-def _sessions(small: Small) -> Iterator[list[Operation]]:
-    """For each key and process: all writes of the key and the process's reads of it."""
-    for key in {op.key for op in small.operations}:
-        for process in {op.process for op in small.operations}:
-            yield [
-                op
-                for op in small.operations
-                if op.key == key and (writes(op) or op.process == process)
+Visible = dict[int, frozenset[int]]
+"""Read -> the writes that it knew; both by event number."""
+
+
+def some_knowledge(
+    operations: list[Operation],
+    reads: list[Operation],
+    fits: Callable[[list[int], Visible], bool],
+) -> bool:
+    """An arbitration of all writes, and what each of `reads` knew, that explain them and fit.
+
+    Viotti and Vukolic, "Consistency in non-transactional distributed storage systems": a read
+    returns the last write of its key, by the arbitration, among those that are visible to it. A
+    pending write can come last, unnoticed, so all of them may as well have happened.
+    """
+    written = [op for op in operations if writes(op)]
+    known = [
+        frozenset(op.index for op, taken in zip(written, chosen, strict=True) if taken)
+        for chosen in product((True, False), repeat=len(written))
+    ]
+    for order in permutations(written):
+        places = [op.index for op in order]
+        choices = [
+            [
+                some
+                for some in known
+                if explained([op for op in order if op.index in some] + [read], everyone)
             ]
+            for read in reads
+        ]
+        for chosen in product(*choices):
+            if fits(places, {read.index: some for read, some in zip(reads, chosen, strict=True)}):
+                return True
+    return False
 
 
-def _reader(session: list[Operation]) -> int | None:
-    return next((op.process for op in session if not writes(op)), None)
+def _pairs(operations: list[Operation]) -> list[tuple[Operation, Operation]]:
+    """Any two of one process, the earlier one first."""
+    return [(operations[a], operations[b]) for a, b in sorted(process_order(operations))]
+
+
+def _for_each_session(small: Small, fits: Callable[[list[Operation], Visible], bool]) -> bool:
+    """Each process may have an arbitration of its own."""
+    for process in {op.process for op in small.operations}:
+        own = [op for op in small.operations if op.process == process]
+        reads = [op for op in own if not writes(op)]
+        if not some_knowledge(small.operations, reads, lambda _, known, own=own: fits(own, known)):
+            return False
+    return True
 
 
 def monotonic_reads(small: Small) -> bool:
-    """An order of the writes and a process's reads that keeps the order of the reads."""
-    for session in _sessions(small):
-        order = process_order(session)
-        kept = frozenset(
-            (a, b) for a, b in order if not writes(session[a]) and not writes(session[b])
+    """What was visible to a read of a process is visible to its later ones."""
+
+    def fits(own: list[Operation], known: Visible) -> bool:
+        return all(
+            known[a.index] <= known[b.index]
+            for a, b in _pairs(own)
+            if not writes(a) and not writes(b)
         )
-        if not _some_subset(session, kept):
-            return False
-    return True
+
+    return _for_each_session(small, fits)
 
 
 def read_your_writes(small: Small) -> bool:
-    """... that keeps the process's own pairs of which one at least is a write."""
-    for session in _sessions(small):
-        reader = _reader(session)
-        kept = frozenset(
-            (a, b)
-            for a, b in process_order(session)
-            if session[a].process == reader and (writes(session[a]) or writes(session[b]))
+    """Visible to a read are all earlier writes of its process, and no later ones."""
+
+    def fits(own: list[Operation], known: Visible) -> bool:
+        return all(
+            a.index in known[b.index] if writes(a) else b.index not in known[a.index]
+            for a, b in _pairs(own)
+            if writes(a) is not writes(b)
         )
-        if not _some_subset(session, kept):
-            return False
-    return True
 
-
-def _some_subset(operations: list[Operation], before: frozenset[Pair]) -> bool:
-    """A pending write can come last, unnoticed, so all of them may as well have happened."""
-    return some_order(operations, before)
-
-
-def sourced(small: Small) -> Iterator[dict[int, Operation | None]]:
-    """All ways to give each read (by its event number) a write that it may have seen."""
-    reads = [op for op in small.operations if not writes(op)]
-    choices: list[list[Operation | None]] = []
-    for read in reads:
-        found: list[Operation | None] = [
-            op
-            for op in small.operations
-            if writes(op) and op.key == read.key and identity(op.value) == identity(read.result)
-        ]
-        if read.result is None:
-            found.append(None)
-        choices.append(found)
-    for chosen in product(*choices):
-        yield {read.index: write for read, write in zip(reads, chosen, strict=True)}
+    return _for_each_session(small, fits)
 
 
 def monotonic_writes(small: Small) -> bool:
-    def holds(source: dict[int, Operation | None]) -> bool:
-        for a in small.operations:
-            for b in small.operations:
-                if a.process != b.process or a.index >= b.index or writes(a) or writes(b):
-                    continue
-                first, second = source[a.index], source[b.index]
-                if (
-                    first is not None
-                    and second is not None
-                    and a.key == b.key
-                    and first.process == second.process
-                    and first.index > second.index
-                ):
-                    return False
-        return True
+    """The arbitration keeps the order of each process, and (Terry et al.) so does knowledge."""
 
-    return any(holds(source) for source in sourced(small))
+    def fits(order: list[int], known: Visible) -> bool:
+        return all(
+            order.index(a.index) < order.index(b.index)
+            and all(a.index in some for some in known.values() if b.index in some)
+            for a, b in _pairs(small.operations)
+            if writes(a) and writes(b)
+        )
+
+    reads = [op for op in small.operations if not writes(op)]
+    return some_knowledge(small.operations, reads, fits)
 
 
 def writes_follow_reads(small: Small) -> bool:
-    def holds(source: dict[int, Operation | None]) -> bool:
-        causes = set()
-        for read in small.operations:
-            seen = None if writes(read) else source[read.index]
-            for write in small.operations:
-                if (
-                    seen is not None
-                    and writes(write)
-                    and write.key == read.key
-                    and write.process == read.process
-                    and read.index < write.index
-                ):
-                    causes.add((seen.index, write.index))
-        before = closure(frozenset(causes))
-        if any(a == b for a, b in before):
-            return False
-        for a, b in permutations([op for op in small.operations if not writes(op)], 2):
-            first, second = source[a.index], source[b.index]
-            if (
-                a.process == b.process
-                and a.index < b.index
-                and first is not None
-                and second is not None
-                and (second.index, first.index) in before
-            ):
+    """A write is arbitrated after all that was visible to an earlier read of its process, and
+    (Terry et al.) whoever knows it knows what that read returned."""
+
+    def fits(order: list[int], known: Visible) -> bool:
+        for read, write in _pairs(small.operations):
+            if writes(read) or not writes(write):
+                continue
+            key_of = {op.index: op.key for op in small.operations}
+            there = [i for i in order if i in known[read.index]]
+            if any(order.index(i) >= order.index(write.index) for i in there):
+                return False
+            returned = [i for i in there if key_of[i] == read.key][-1:]
+            if not all(some.issuperset(returned) for some in known.values() if write.index in some):
                 return False
         return True
 
-    return any(holds(source) for source in sourced(small))
+    reads = [op for op in small.operations if not writes(op)]
+    return some_knowledge(small.operations, reads, fits)
 
 
 def k_atomic(small: Small, k: int) -> bool:
@@ -381,8 +379,10 @@ def bounded_staleness(small: Small, delta: int) -> bool:
 
 
 def eventual(small: Small, settling: int) -> bool:
-    if next(sourced(small), None) is None:
-        return False  # thin air
+    everywhere = [(op.key, identity(op.value)) for op in small.operations if writes(op)]
+    for op in small.operations:
+        if not writes(op) and (op.key, identity(op.result)) not in [*everywhere, (op.key, None)]:
+            return False  # out of thin air
     for part in _keys(small):
         ops = part.operations
         ends = [op.return_ns for op in ops if writes(op) and op.return_ns is not None]

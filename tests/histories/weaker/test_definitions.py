@@ -66,6 +66,13 @@ RARE = {
         process 1: get y 1 at 60-70
         process 1: get x 2 at 80-90
     """,
+    # Nor does knowledge often run in a circle.
+    "all that knows no real time and not writes-follow-reads": """
+        process 0: get x 1
+        process 0: put y 2
+        process 1: get y 2
+        process 1: put x 1
+    """,
     # It takes more than 100 ms.
     "k-atomic and not bounded-staleness": """
         process 0: put x 1 at 0-10

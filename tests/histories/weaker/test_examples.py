@@ -36,6 +36,12 @@ def test_every_model_has_an_example_that_has_it_and_one_that_does_not() -> None:
         assert any(claim.startswith(f"broken: {name}") for claim in claims), name
 
 
+def test_the_document_says_what_implies_what() -> None:
+    rows = dict(re.findall(r"^\| (\S+) \| ([a-z-]+(?:, [a-z-]+)*) \|$", DOCUMENT, re.M))
+    implied = {name: ", ".join(model.implies) for name, model in CONSISTENCIES.items()}
+    assert {name: rows.get(name, "") for name in implied} == implied
+
+
 def test_a_causal_violation_is_told_as_a_story() -> None:
     history = written("""
         process 0: put x 1
@@ -120,9 +126,12 @@ def test_an_undecided_verdict_says_which_budget_ran_out() -> None:
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("strong", "unknown, expected one of eventual, monotonic-reads"),
+        ("strong", "unknown, expected one of monotonic-writes, eventual"),
         ("pram=3", "pram takes no parameter"),
         ("k-atomic=0", "expected a whole number from 1 to 64"),
+        ("k-atomic=65", "expected a whole number from 1 to 64"),
+        ("k-atomic=000640", "expected a whole number from 1 to 64"),
+        ("k-atomic=02", "expected a whole number from 1 to 64"),
         ("k-atomic=" + "9" * 5000, "expected a whole number from 1 to 64"),
         ("bounded-staleness=5", "expected a time such as 100ms"),
     ],
@@ -130,6 +139,121 @@ def test_an_undecided_verdict_says_which_budget_ran_out() -> None:
 def test_a_wrong_name_says_what_would_be_right(name: str, complaint: str) -> None:
     with pytest.raises(BadInput, match=complaint):
         check_consistency(written("process 0: put x 1"), KeyValue(), name)
+
+
+HOW_CLIENTS_MAY_BE_ANSWERED = {
+    # By Terry et al.: another server that knows less, or one that has another order.
+    "monotonic-writes": """
+        process 0: put x 1
+        process 0: put x 2
+        process 1: get x 2
+        process 1: get x 1
+    """,
+    "writes-follow-reads": """
+        process 0: put x 1
+        process 1: get x 1
+        process 1: put x 2
+        process 2: get x 2
+        process 2: get x 1
+    """,
+    "read-your-writes": """
+        process 0: put x 1
+        process 1: get x 1
+        process 1: put x 3
+        process 1: get x 1
+    """,
+}
+
+
+@pytest.mark.parametrize("name", HOW_CLIENTS_MAY_BE_ANSWERED)
+def test_a_session_guarantee_does_not_include_another(name: str) -> None:
+    history = written(HOW_CLIENTS_MAY_BE_ANSWERED[name])
+    assert check_consistency(history, KeyValue(), name).valid is True
+    together = spectrum(history, KeyValue())
+    assert together["causal-memory"].status == "broken"
+
+
+def test_what_monotonic_writes_cannot_show_is_said() -> None:
+    history = written(HOW_CLIENTS_MAY_BE_ANSWERED["monotonic-writes"])
+    assert check_consistency(history, KeyValue(), "monotonic-writes").reason == (
+        "as far as reads of single values show, which alone cannot break it (pram has it, with "
+        "monotonic reads and read-your-writes)"
+    )
+
+
+def test_two_own_writes_that_were_each_read_last_are_told() -> None:
+    history = written("""
+        process 0: put x 1
+        process 0: put x 2
+        process 0: get x 2
+        process 0: get x 1
+    """)
+    verdict = check_consistency(history, KeyValue(), "read-your-writes")
+    assert str(verdict).splitlines() == [
+        "INVALID: a process does not see its own write",
+        "Process 0 read each of two writes of its own when it had made both, so neither can have "
+        "been the later one:",
+        "  process 0: put('x', 1) -> ok, 0s to 0.000000005s (events 0-1)",
+        "  process 0: put('x', 2) -> ok, 0.00000001s to 0.000000015s (events 2-3)",
+        "  process 0: get('x') -> 2, 0.00000002s to 0.000000025s (events 4-5)",
+        "  process 0: get('x') -> 1, 0.00000003s to 0.000000035s (events 6-7)",
+    ]
+
+
+def test_a_circle_of_writes_is_told() -> None:
+    history = written("""
+        process 0: get x 1
+        process 0: put y 2
+        process 1: get y 2
+        process 1: put x 1
+    """)
+    verdict = check_consistency(history, KeyValue(), "writes-follow-reads")
+    assert verdict.anomaly[0] == (
+        "Each of these writes was made after somebody saw the one before, in a circle:"
+    )
+    assert sorted(line.split(" ->")[0] for line in verdict.anomaly if line.startswith("  ")) == [
+        "  process 0: get('x')",
+        "  process 0: put('y', 2)",
+        "  process 1: get('y')",
+        "  process 1: put('x', 1)",
+    ]
+
+
+def test_a_stale_read_is_told_with_the_event_numbers_of_the_history() -> None:
+    calls = [
+        Call(0, "write", None, 2, 2, 3),
+        Call(1, "read", None, None, 2, 3, "fail", None, "overloaded"),
+        Call(2, "read", None, None, 5, 7, result=None),
+    ]
+    history = history_of(calls)
+    verdict = check_consistency(history, Register(), "bounded-staleness=1ns")
+    write = history.operations()[0]
+    assert write.index == 0
+    numbered = history_of([Call(3, "read", None, None, 0, 1, "fail", None, "overloaded"), *calls])
+    late = check_consistency(numbered, Register(), "bounded-staleness=1ns")
+    for one, event in ((verdict, 0), (late, 2)):
+        assert one.valid is False
+        assert f"2 was there only once, written by event {event}" in one.anomaly
+
+
+def test_staleness_of_a_history_with_times_since_1970() -> None:
+    start = 1_700_000_000_000_000_000
+    calls = [Call(0, "put", "x", i, start + 10 * i, start + 10 * i + 5) for i in range(3)]
+    calls.append(Call(1, "get", "x", None, start + 27, start + 30, result=0))
+    history = history_of(calls)
+    for staleness, valid in (("11ns", False), ("12ns", True)):
+        name = f"bounded-staleness={staleness}"
+        assert check_consistency(history, KeyValue(), name).valid is valid
+
+
+def test_a_spectrum_without_the_decisive_model_first_has_its_witness() -> None:
+    history = written("process 0: put x 1\nprocess 1: get x nothing")
+    placed = spectrum(history, KeyValue(), consistencies=("k-atomic=1", "linearizable"))
+    assert placed["k-atomic=1"].follows_from == "linearizable"
+    assert placed.first_broken is not None
+    assert placed.first_broken.verdict is not None
+    assert "linearizable is broken:" in str(placed)
+    assert "  process 1: get('x') -> None" in str(placed)
 
 
 def test_parameters_are_read_and_written() -> None:

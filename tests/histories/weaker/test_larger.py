@@ -14,6 +14,7 @@ from concur.histories.weaker.budget import Budget
 from concur.histories.weaker.causal import causal_order
 from concur.histories.weaker.k_atomic import _search
 from concur.histories.weaker.sequential import sequential, sequential_registers
+from concur.histories.weaker.sources import find_sources
 from concur.histories.weaker.two_atomic import two_atomic
 from concur.machines.kv import KeyValue
 from concur.machines.queue import Queue
@@ -105,7 +106,7 @@ def test_saturated_views_exist(model: str) -> None:
         else:
             history = replicated(seed, operations=11, processes=3, lag=seed % 5)
         accesses = Accesses(history, KeyValue())
-        order, wrong = causal_order(accesses, accesses.fixed_sources())
+        order, wrong = causal_order(accesses, accesses.fixed_sources(), LARGE)
         if accesses.thin_air() or order.cycle or (wrong and model == "causal-memory"):
             continue
 
@@ -176,3 +177,93 @@ def test_a_long_history_of_a_lagging_replica_is_placed() -> None:
         for model in ("causal", "causal-convergence", "causal-memory", "pram", "sequential"):
             verdict = check_consistency(history, KeyValue(), model, budget_s=20)
             assert verdict.valid != "unknown", (seed, model, verdict.reason)
+
+
+def steps_of(history: History, model: str) -> int:
+    verdict = check_consistency(history, KeyValue(), model, budget_s=1e9, steps_max=10**12)
+    assert verdict.valid is True
+    return verdict.steps
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["writes-follow-reads", "pram", "causal", "causal-memory", "causal-convergence"],
+)
+def test_a_session_for_each_request_costs_what_it_knows(model: str) -> None:
+    """Twice the operations are twice the work, though there are twice the processes."""
+
+    def requests(count: int) -> History:
+        calls = []
+        for i in range(0, count, 2):
+            calls.append(Call(i, "put", "x", i, 10 * i, 10 * i + 5))
+            calls.append(Call(i + 1, "get", "x", None, 10 * i + 6, 10 * i + 9, result=i))
+        return history_of(calls)
+
+    assert steps_of(requests(800), model) < 3 * steps_of(requests(400), model)
+
+
+def test_clocks_are_paid_for_while_they_are_made() -> None:
+    """So a history whose operations know of thousands of processes does not fill the memory."""
+    count = 400
+    calls = [Call(i, "put", f"{i}", i, 10 * i, 10 * i + 5) for i in range(count)]
+    calls += [
+        Call(count, "get", f"{i}", None, 10 * count + 10 * i, 10 * count + 10 * i + 5, result=i)
+        for i in range(count)
+    ]
+    verdict = check_consistency(history_of(calls), KeyValue(), "causal", steps_max=count**2)
+    assert verdict.reason == "undecided: ran out of steps within the budget"
+    assert verdict.steps < count**2 + 10 * count
+
+
+def serial(seed: int, operations: int, processes: int, few_values: bool = False) -> History:
+    """One operation after the other on one register; a few reads are one write behind."""
+    chance = Stream(seed, "serial", processes)
+    calls = []
+    latest: list[int | None] = [None, None]
+    for i in range(operations):
+        process = chance.below(processes)
+        if chance.chance(0.4):
+            latest = [latest[1], chance.below(5) if few_values else i]
+            calls.append(Call(process, "put", "x", latest[1], 10 * i, 10 * i + 5))
+        else:
+            behind = few_values and chance.chance(0.02)
+            seen = latest[0 if behind else 1]
+            calls.append(Call(process, "get", "x", None, 10 * i, 10 * i + 5, result=seen))
+    return history_of(calls)
+
+
+def test_pram_needs_no_more_than_a_few_steps_for_an_operation_and_process() -> None:
+    steps = [steps_of(serial(0, operations, 10), "pram") for operations in (1000, 4000)]
+    assert steps[1] < 6 * steps[0]
+
+
+def test_reads_of_many_keys_in_many_sessions_share_one_list_of_sources() -> None:
+    """A list for each of them would be as long as the history."""
+    shared: dict[int, None] = {}
+    calls = [
+        Call(i % 10, "get", f"{i % 50}", None, 10 * i, 10 * i + 5, result=None) for i in range(1000)
+    ]
+    accesses = Accesses(history_of(calls), KeyValue())
+
+    def check(_: Accesses, sources: list[int]) -> list[str]:
+        shared[id(sources)] = None
+        return []
+
+    sources = accesses.fixed_sources()
+    for chain in accesses.processes:
+        for positions in accesses.by_key(chain):
+            find_sources(accesses, sources, positions, check, LARGE)
+    assert list(shared) == [id(sources)]
+
+
+@pytest.mark.parametrize("model", ["causal", "causal-memory", "causal-convergence"])
+def test_a_sequential_history_of_few_values_has_all_models_that_this_implies(model: str) -> None:
+    """Though a search for what each read saw would not end."""
+    decided = 0
+    for seed in range(8):
+        history = serial(seed, 600, 5, few_values=True)
+        kept = check_consistency(history, KeyValue(), "sequential", 1e9, steps_max=10_000)
+        if kept.valid is True:
+            decided += 1
+            assert check_consistency(history, KeyValue(), model, 1e9, 1_000_000).valid is True
+    assert decided > 2

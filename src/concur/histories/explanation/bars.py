@@ -81,7 +81,7 @@ def draw(found: "Explanation", width: int) -> str:
     shown = chosen(found)
     if not shown:
         return ""
-    several = len({one.op.key for one in shown}) > 1
+    several = len(words.distinct(one.op.key for one in shown)) > 1
     labels = {one.number: _label(one, key=several) for one in shown}
     rooms = {number: float(cell_len(label) + 5) for number, label in labels.items()}
     layout = Layout(shown, rooms, 1.0)
@@ -164,11 +164,10 @@ def _foot(found: "Explanation", column: int, width: int) -> list[str]:
 
 def foot(found: "Explanation") -> tuple[str, str]:
     """What the dotted line means."""
-    from concur.histories.explanation.explanation import subject
-
     culprit = next(one.number for one in found.shown if one.culprit)
-    states = words.listed(found.states, "or")
-    return (
-        "up to here these have an order;",
-        f"{culprit} would meet {subject(found.shown)} as {states} and has no place",
-    )
+    alone = "these alone have an order" if found.others else "these have an order"
+    there = "there is an order" if found.whole and found.others else alone
+    meets = ""
+    if found.states:
+        meets = f" would meet {found.subject} as {words.listed(found.states, 'or')} and"
+    return f"up to here {there};", f"{culprit}{meets} has no place"

@@ -2,20 +2,25 @@
 
 import re
 from collections.abc import Sequence
+from time import perf_counter
 
 import msgspec
 
 from concur.histories.admission import admitted
 from concur.histories.check import STEPS_MAX, check
-from concur.histories.explain import PHRASE_CHARS_MAX, describe, phrase
+from concur.histories.explain import PHRASE_CHARS_MAX, describe
 from concur.histories.explanation import words
 from concur.histories.explanation.questions import forgotten
 from concur.histories.explanation.reduction import Reduced, Reduction
 from concur.histories.explanation.stuck import Stuck, stuck
 from concur.histories.formats.base import plain
 from concur.histories.history import History, Operation
+from concur.histories.identity import identity
+from concur.histories.models.set import SetModel
 from concur.histories.specification import Specification
 from concur.histories.verdict import Verdict
+from concur.machines.counter import Counter
+from concur.machines.lock import Lock
 
 DRAWN_MAX = 60
 """Operations that a picture shows."""
@@ -25,6 +30,10 @@ ORDERED_MAX = 8
 """With more operations, it is not said which ended before which began."""
 DRAWN_IF_MANY = 16
 """And that it shows if no small contradiction was found."""
+REPEATED_MAX = 20
+"""Lines of the verdict that an explanation repeats."""
+STATES_SHARE = 0.1
+"""Of the budget, for what there was to see at the operation that has no place."""
 EVENTS = re.compile(r"\(events? (\d+)")
 
 
@@ -48,13 +57,16 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     one would not understand these (numbers of operations, as `History.invoke` gives them). Of a
     supporting one the outcome may be missing, where it plays no part. `others` counts those that
     were left out; of `alike` of them, writes that had been overwritten like one of the essential
-    ones, it matters that they had ended. `complete` is False if nobody knows whether it could be
-    smaller: the budget ran out, or a question was too hard.
+    ones, it matters that they had ended. If `ended`, that matters of all of them, and only what
+    they were told does not. `complete` is False if nobody knows whether it could be smaller: the
+    budget ran out, or a question was too hard.
 
     `shown` are the operations of `minimal`; if those are too many, what the checker names. The
     longest prefix that is linearizable ends just before the `culprit` among them returns, which in
-    any order of that prefix meets one of `states`, and so could only have had one of `outcomes`.
-    `lines` say all that in words.
+    any order of that prefix meets the `subject` in one of `states`, and so could only have had one
+    of `outcomes`: six of each at most, and none if it would take too long to find out. `whole`
+    tells whether that is so with all operations of the object, or with those shown alone. `lines`
+    say all that in words.
     """
 
     title: str
@@ -63,8 +75,11 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     supporting: tuple[int, ...]
     others: int
     alike: int = 0
+    ended: bool = False
     complete: bool
     shown: tuple[Shown, ...]
+    subject: str = "the state"
+    whole: bool = False
     states: tuple[str, ...] = ()
     outcomes: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
@@ -99,9 +114,9 @@ def explain(
 ) -> Explanation:
     """Why the history is not what `verdict`, or else `check`, says that it is not.
 
-    Takes about `budget_s` seconds at most; if that is enough, the same explanation on every
-    computer. Raises ValueError if nothing is known to be wrong, and BadInput if an operation is
-    none of the machine's.
+    Takes about `budget_s` seconds at most, and as long again for the verdict if there is none; if
+    that is enough, it is the same explanation on every computer. Raises ValueError if nothing is
+    known to be wrong, and BadInput if an operation is none of the machine's.
     """
     if verdict is None:
         verdict = check(history, machine, budget_s, STEPS_MAX)
@@ -109,36 +124,61 @@ def explain(
         raise ValueError(f"nothing to explain: {verdict.reason}")
     if verdict.consistency != "linearizable":
         return _weaker(history, machine, verdict)
-    reduction = Reduction(history, machine, budget_s)
+    deadline = perf_counter() + budget_s
+    reduction = Reduction(history, machine, (1 - STATES_SHARE) * budget_s)
     named = _named(verdict, reduction.operations)
     reduced = reduction.run(verdict.core, named)
     minimal = reduction.history(reduced.shown, history.model)
     operations = history.operations()
+    others = len(history) - len(reduced.shown)
+    subject = words.subject(machine, words.distinct(operations[p].key for p in reduced.shown))
+    found, among = None, ALONE
     if len(reduced.shown) <= DRAWN_MAX:
-        found = stuck(minimal, machine, sorted(reduced.shown).index(reduced.last))
-        shown = _shown(operations, reduced, found)
-        lines = _lines(history, shown, reduced, found)
+        if reduced.last is not None:
+            seen, among = _seen(reduction, reduced, reduced.last, others)
+            culprit = reduction.operations[reduced.last]
+            found = stuck(seen, machine, culprit, operations[reduced.last], deadline)
+        shown = _shown(operations, reduced)
+        lines = _lines(history, machine, shown, reduced, subject, among, found)
     else:
-        found = None
         shown = _as_recorded(operations, named or sorted(reduced.shown))
         lines = [
             f"No contradiction of fewer than {len(reduced.shown):,} operations was found within "
             "the budget. What the checker met:",
-            *verdict.anomaly,
+            *_repeated(verdict),
         ]
     return Explanation(
         title=_title(shown, verdict.consistency),
         minimal=minimal,
         essential=reduced.essential,
         supporting=reduced.supporting,
-        others=len(history) - len(reduced.shown),
+        others=others,
         alike=reduced.alike,
+        ended=reduced.ended,
         complete=reduced.certain,
         shown=shown,
+        subject=subject,
+        whole=found is not None and among != ALONE,
         states=found.states if found else (),
         outcomes=found.outcomes if found else (),
         lines=tuple(map(plain, lines)),
     )
+
+
+ALONE = "these alone"
+
+
+def _seen(
+    reduction: Reduction, reduced: Reduced, last: int, others: int
+) -> tuple[list[Operation], str]:
+    """The operations of which it is said what the last one could have met, and what these are. The
+    essential ones alone, unless one would take it for more than that."""
+    if others and len(reduced.essential) > 1 and not reduced.ended:
+        return reduction.alone(reduced.shown), ALONE
+    seen = reduction.whole(last)
+    keys = words.distinct(op.key for op in seen)
+    of = "" if len(keys) != 1 or keys[0] is None else f" on {words.value(keys[0])}"
+    return seen, f"all operations{of}" if others else "these"
 
 
 def _as_recorded(operations: Sequence[Operation], numbers: Sequence[int]) -> tuple[Shown, ...]:
@@ -148,9 +188,14 @@ def _as_recorded(operations: Sequence[Operation], numbers: Sequence[int]) -> tup
     )
 
 
-def _shown(
-    operations: Sequence[Operation], reduced: Reduced, found: Stuck | None
-) -> tuple[Shown, ...]:
+def _repeated(verdict: Verdict) -> tuple[str, ...]:
+    """What the checker said, if that is not too long."""
+    lines = verdict.anomaly[:REPEATED_MAX]
+    more = len(verdict.anomaly) - len(lines)
+    return (*lines, f"and {words.counted(more, 'more line')}") if more else lines
+
+
+def _shown(operations: Sequence[Operation], reduced: Reduced) -> tuple[Shown, ...]:
     essential = set(reduced.essential)
     return tuple(
         Shown(
@@ -159,17 +204,17 @@ def _shown(
             operations[position] if told else forgotten(operations[position]),
             operations[position],
             position in essential,
-            found is not None and position == reduced.last,
+            position == reduced.last,
         )
         for number, (position, told) in enumerate(sorted(reduced.shown.items()))
     )
 
 
 def _title(shown: Sequence[Shown], consistency: str) -> str:
-    keys = {one.op.key for one in shown}
+    keys = words.distinct(one.op.key for one in shown)
     title = f"Why it is not {consistency}"
-    if len(keys) == 1 and keys != {None}:
-        title += f": {words.listed([phrase(key) for key in keys])}"
+    if len(keys) == 1 and keys[0] is not None:
+        title += f": {words.value(keys[0])}"
     return plain(title)
 
 
@@ -178,8 +223,11 @@ def _title(shown: Sequence[Shown], consistency: str) -> str:
 
 def _lines(
     history: History,
+    machine: Specification,
     shown: Sequence[Shown],
     reduced: Reduced,
+    subject: str,
+    among: str,
     found: Stuck | None,
 ) -> list[str]:
     clock = words.Clock(_times(shown))
@@ -191,7 +239,9 @@ def _lines(
     else:
         start = f"These {words.counted(len(essential), 'operation')} contradict each other"
     rest = "the other one" if others == 1 else f"the other {others:,}"
-    lines = [f"{start}, whatever became of {rest}:" if others else f"{start}:"]
+    verb = "was" if others == 1 else "were"
+    but = f"whatever {rest} {verb} told" if reduced.ended else f"whatever became of {rest}"
+    lines = [f"{start}, {but}:" if others else f"{start}:"]
     lines += _told(essential, shown, clock)
     if supporting:
         lines.append("To understand it one has to know as well:")
@@ -203,11 +253,14 @@ def _lines(
         lines.append(f"{many} that could explain it had been overwritten in the same way.")
     culprit = next((one for one in shown if one.culprit), None)
     if culprit is not None and found is not None:
-        lines += _no_place(history, shown, culprit, found, clock)
+        lines += _no_place(culprit, subject, among, found)
+    if len(shown) == 1 and not isinstance(machine, Counter | SetModel | Lock):
+        lines += _elsewhere(history, machine, shown[0], clock)
     if len(essential) > 1 and reduced.certain:
+        known = "what it was told" if reduced.ended else "what came of it"
         lines.append(
-            f"Each of the {len(essential)} is needed: if nobody knew what came of it, nor of the "
-            "others, there could be an order."
+            f"Each of the {len(essential)} is needed: if nobody knew {known}, nor of the others, "
+            "there could be an order."
         )
     if not reduced.certain:
         lines.append(
@@ -252,58 +305,41 @@ def _precedence(shown: Sequence[Shown]) -> list[str]:
     return [f"{'; '.join(said)}."] if said else []
 
 
-def _no_place(
-    history: History,
-    shown: Sequence[Shown],
-    culprit: Shown,
-    found: Stuck,
-    clock: words.Clock,
-) -> list[str]:
+def _no_place(culprit: Shown, subject: str, among: str, found: Stuck) -> list[str]:
+    """What there was to see for it, and what it could have been told, `among` which operations."""
     number = culprit.number
-    end = culprit.op.return_index or 0
-    earlier = any(one.op.index < end for one in shown if one is not culprit)
-    states = words.listed(found.states, "or") + (" or others" if found.more else "")
-    if earlier:
-        lines = [
-            f"Up to the answer of {number} these have an order, and in any such order "
-            f"{subject(shown)} is {states} when {number} takes place."
-        ]
-    else:
-        lines = [f"There, {subject(shown)} can only be {states}."]
+    states = words.listed(found.states, "or") + (" or something else" if found.more_states else "")
+    lines = [
+        f"Up to the answer of {number} {among} have an order, and in any such order {subject} is "
+        f"{states} when {number} takes place."
+    ]
     was = words.label(culprit.op, key=False, most=PHRASE_CHARS_MAX)
     if found.outcomes:
         could = words.listed([f"`{one}`" for one in found.outcomes], "or")
-        more = " or something else" if found.more else ""
-        lines.append(f"So {number} could only be {could}{more}, but it was `{was}`.")
+        more = " or something else" if found.more_outcomes else ""
+        so = "Among these" if among == ALONE else "So"
+        lines.append(f"{so} {number} could only be {could}{more}, but it was `{was}`.")
     else:
-        lines.append(f"In none of these states {number} could be `{was}`.")
-    return lines + _elsewhere(history, shown, culprit, clock)
-
-
-def subject(shown: Sequence[Shown]) -> str:
-    """What it is that has a state."""
-    keys = {one.op.key for one in shown}
-    key = next(iter(keys)) if len(keys) == 1 else None
-    return "the state" if key is None else phrase(key)
+        lines.append(f"There {number} could not be `{was}`.")
+    return lines
 
 
 def _elsewhere(
-    history: History, shown: Sequence[Shown], culprit: Shown, clock: words.Clock
+    history: History, machine: Specification, culprit: Shown, clock: words.Clock
 ) -> list[str]:
-    """Where the value that it saw came from, if not from anything shown."""
-    value = culprit.op.result
-    if value is None or isinstance(value, bool) or culprit.op.value is not None:
+    """Where the value that it saw came from."""
+    op, value = culprit.op, culprit.op.result
+    if value is None or isinstance(value, bool) or op.value is not None or op.f == "length":
         return []
-    if len(shown) > 1:
+    start = getattr(machine, "start", None)
+    if identity(value) in map(identity, start if isinstance(start, tuple) else (start,)):
         return []
-    later = [
-        op for op in history.operations() if op.key == culprit.op.key and words.carries(op, value)
-    ]
-    if not later:
-        return [f"No operation of the history has {phrase(value)} as its value."]
-    if all(op.index > (culprit.op.return_index or 0) for op in later):
-        said = words.sentence(later[0], later[0], clock)
-        return [f"{phrase(value)} came only later: {said}."]
+    brought = [one for one in history.operations() if words.carries(one, op.key, value)]
+    if not brought:
+        return [f"No operation of the history has {words.value(value)} as its value."]
+    if op.return_ns is not None and all(one.call_ns > op.return_ns for one in brought):
+        said = words.sentence(brought[0], brought[0], clock)
+        return [f"{words.value(value)} came only later: {said}."]
     return []
 
 
@@ -315,7 +351,7 @@ def _weaker(history: History, machine: Specification, verdict: Verdict) -> Expla
     named = _named(verdict, admitted(history, machine).operations())
     raw = history.operations()
     shown = _as_recorded(raw, named)
-    lines = [verdict.reason, *verdict.anomaly]
+    lines = [verdict.reason, *_repeated(verdict)]
     return Explanation(
         title=_title(shown, verdict.consistency),
         minimal=History.of((raw[position] for position in named), history.model),

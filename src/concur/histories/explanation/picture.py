@@ -88,7 +88,7 @@ def _paragraphs(found: "Explanation") -> list[str]:
 
 def _drawn(found: "Explanation", style: str) -> str:
     shown = chosen(found)
-    several = len({one.op.key for one in shown}) > 1
+    several = len(words.distinct(one.op.key for one in shown)) > 1
     labels = {one.number: f"{one.number}: {words.label(one.op, key=several)}" for one in shown}
     rooms = {number: width(label, LETTERS) + 18 for number, label in labels.items()}
     layout = Layout(shown, rooms, GAP)

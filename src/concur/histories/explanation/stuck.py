@@ -1,123 +1,171 @@
 """What the operation that has no place could have been told instead, and what there was to see.
 
-All that is shown but the last of the essential operations can be put into an order, so the longest
-prefix that is linearizable ends just before the return of that one. We ask for all such orders with
-it in them, but whatever outcome: `concur.histories.ends` goes through them, with a machine that
-writes down, when it comes to that operation, which state it met and what it told it.
+The operations given have an order if nobody asks what that one was told. We want to know of all
+such orders which state it meets there, and what it is told. So we ask `check` for an order, look
+into it, and ask for another, in which that one meets none of the states that we have seen, until
+there is none. What is found is then all there is.
 """
 
+from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any
 
 import msgspec
 
-from concur.histories.admission import admitted, dropped
-from concur.histories.ends import OutOfBudget, States, Walk, Wrong
+from concur.histories.admission import Admitted
+from concur.histories.check import check
 from concur.histories.explain import PHRASE_CHARS_MAX
 from concur.histories.explanation import words
-from concur.histories.history import History, Operation
+from concur.histories.explanation.untold import Untold, untold
+from concur.histories.history import Operation
 from concur.histories.models.nondeterministic import Nondeterministic
 from concur.histories.specification import Specification
-from concur.histories.timeline import strict
+from concur.machines.base import Refused
 
-STEPS_MAX = 20_000
+STEPS_MAX = 100_000
+"""Steps of the search for one order."""
 SHOWN_MAX = 6
 """States and outcomes that are listed."""
+SOUGHT = "sought "
+"""Before the f of the operation that has no place."""
 
 
 class Stuck(msgspec.Struct, frozen=True):
-    """`states` that it could meet and `outcomes` that it could have, as labels; the first SHOWN_MAX
-    of each, and whether there are `more`."""
+    """`states` that it could meet and `outcomes` that it could have, as labels, SHOWN_MAX at most,
+    and whether there are more of them."""
 
     states: tuple[str, ...]
     outcomes: tuple[str, ...]
-    more: bool
+    more_states: bool
+    more_outcomes: bool
 
 
-def stuck(history: History, machine: Specification, culprit: int) -> Stuck | None:
-    """Of the operation of that number; None if it takes too long to find out."""
-    operations = admitted(history, machine).operations()
-    pairs: list[tuple[Operation, Any]] = []
-    for number, op in enumerate(operations):
-        if op.type == "fail" and dropped(op.type, op.error):
-            continue
-        command = machine.command(op.f, op.key, op.value)
-        if number == culprit:
-            pairs.append((op, _Marked(command, op)))
-        elif op.type != "info" or not machine.read_only(command):
-            pairs.append((op, command))
-    steps = 0
-
-    def spend() -> None:
-        nonlocal steps
-        steps += 1
-        if steps > STEPS_MAX:
-            raise OutOfBudget("steps")
-
-    watched: Any = _Watched(machine)
-    states = States(watched)
-    walk = Walk(states, pairs, strict([op for op, _ in pairs]), spend, None)
+def stuck(
+    operations: Sequence[Operation],
+    machine: Specification,
+    culprit: Operation,
+    recorded: Operation,
+    deadline: float,
+) -> Stuck | None:
+    """Of the `culprit`, one of these operations of one object; all of them are admitted, `recorded`
+    is not. None if they have no order even if nobody asks what it was told, or if it takes too long
+    to find out."""
+    sought = msgspec.structs.replace(untold(culprit), f=SOUGHT + culprit.f)
+    if isinstance(machine, Nondeterministic):  # its commands know their results
+        sought = msgspec.structs.replace(sought, value=recorded.value)
+    asked = sorted([sought, *(op for op in operations if op is not culprit)], key=_index)
+    watched = _Watched(machine, recorded)
     try:
-        ends = walk.ends({(states.name(watched.initial()), frozenset(), frozenset())})
-    except (Wrong, OutOfBudget):
+        seen, more = _each(asked, watched, 0, deadline)
+        states = sorted({state for state, _ in seen})
+        if more:  # as many again may be told the same
+            told, more_told = _each(asked, watched, 1, deadline)
+            outcomes = sorted({outcome for _, outcome in told} - {""})
+        else:  # a state tells the outcome
+            more_told, outcomes = False, sorted({outcome for _, outcome in seen} - {""})
+    except _Unknown:
         return None
-    met = {name[1] for name, _, _ in ends}
-    command = machine.command(*_asked(operations[culprit]))
-    seen = sorted({words.state(machine, watched.met[before], command) for before, _ in met})
-    told = sorted({outcome for _, outcome in met} - {""})
-    more = len(seen) > SHOWN_MAX or len(told) > SHOWN_MAX
-    return Stuck(tuple(seen[:SHOWN_MAX]), tuple(told[:SHOWN_MAX]), more)
+    if not seen:
+        return None
+    return Stuck(
+        tuple(states[:SHOWN_MAX]), tuple(outcomes[:SHOWN_MAX]), more, more_told and bool(outcomes)
+    )
 
 
-def _asked(op: Operation) -> tuple[str, Any, Any]:
-    return op.f, op.key, op.value
+def _index(op: Operation) -> int:
+    return op.index
 
 
-class _Marked:
+class _Unknown(Exception):
+    """Whether there is another order."""
+
+
+def _each(
+    operations: list[Operation], watched: "_Watched", part: int, deadline: float
+) -> tuple[list[tuple[str, str]], bool]:
+    """What was met and told in orders that differ in one of the two; whether there is more."""
+    seen: list[tuple[str, str]] = []
+    watched.admits = lambda met: all(one[part] != met[part] for one in seen)
+    history = Admitted.of(operations)
+    specification: Any = watched
+    while True:
+        left = deadline - perf_counter()
+        if left <= 0:
+            raise _Unknown
+        verdict = check(history, specification, left, STEPS_MAX, certificate=True)
+        if verdict.valid == "unknown":
+            raise _Unknown
+        if verdict.valid is False:
+            return seen, False
+        if len(seen) == SHOWN_MAX:
+            return seen, True
+        seen.append(watched.met(operations, verdict.certificate or ()))
+
+
+class _Sought(msgspec.Struct, frozen=True):
     """The command of the operation that has no place."""
 
-    def __init__(self, command: Any, op: Operation) -> None:
-        self.command = command
-        self.op = op
+    command: Any
 
 
-class _Watched:
-    """A machine whose states remember what the marked command met and was told: a state, and
-    nothing or the name of the state that it met with the outcome."""
+class _Watched(Untold):
+    """A machine that refuses the sought command where it would meet or be told what is known."""
 
-    def __init__(self, machine: Specification) -> None:
-        self.machine = machine
-        self.met: dict[Any, Any] = {}
+    def __init__(self, machine: Specification, recorded: Operation) -> None:
+        super().__init__(machine)
+        self.recorded = recorded
+        self.admits: Callable[[tuple[str, str]], bool] = lambda met: True
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.machine, name)
+    def command(self, f: str, key: Any, value: Any) -> Any:
+        command = self.machine.command(f.removeprefix(SOUGHT), key, value)
+        return _Sought(command) if f.startswith(SOUGHT) else command
 
-    def initial(self) -> Any:
-        return self.machine.initial(), None
+    def key(self, command: Any) -> Any:
+        return self.machine.key(_asked(command))
 
-    def snapshot(self, state: Any) -> Any:
-        return self.machine.snapshot(state[0]), state[1]
+    def event(self, command: Any) -> tuple[str, Any, Any]:
+        return self.machine.event(_asked(command))
 
     def read_only(self, command: Any) -> bool:
-        return not isinstance(command, _Marked) and self.machine.read_only(command)
+        return self.machine.read_only(_asked(command))
+
+    def completion(self, command: Any, result: Any) -> tuple[str, Any, str | None]:
+        if isinstance(command, _Sought):
+            return "ok", None, None
+        return self.machine.completion(command, result)
 
     def apply(self, state: Any, command: Any) -> tuple[Any, Any]:
-        now, remembered = state
-        if not isinstance(command, _Marked):
-            after, result = self.machine.apply(now, command)
-            return (after, remembered), result
-        name = self.machine.snapshot(now)
-        self.met[name] = now
-        try:
-            after, result = self.machine.apply(now, command.command)
-        except Exception as refused:  # by contract an error result; the state is unchanged
-            words_ = "" if isinstance(self.machine, Nondeterministic) else f"refused ({refused})"
-            return (now, (name, words_)), None
-        type_, value, error = self.machine.completion(command.command, result)
-        told = msgspec.structs.replace(command.op, type=type_, result=value, error=error)
-        label = words.label(told, key=False, most=PHRASE_CHARS_MAX)
-        return (after, (name, label)), result
+        if not isinstance(command, _Sought):
+            return self.machine.apply(state, command)
+        after, outcome = self.told(state, command.command)
+        if not self.admits((words.state(self.machine, state, command.command), outcome)):
+            raise Refused("known")
+        return after, None
 
-    def completion(self, command: Any, result: Any) -> tuple[Any, Any, str | None]:
-        if isinstance(command, _Marked):
-            return command.op.type, command.op.result, command.op.error
-        return self.machine.completion(command, result)
+    def told(self, state: Any, command: Any) -> tuple[Any, str]:
+        """The state after it, and in words what it is told."""
+        try:
+            after, result = self.machine.apply(state, command)
+        except Exception as refused:  # by contract an error result; the state is unchanged
+            return state, f"refused ({refused})"
+        if isinstance(self.machine, Nondeterministic):
+            return after, ""
+        type_, value, error = self.machine.completion(command, result)
+        told = msgspec.structs.replace(self.recorded, type=type_, result=value, error=error)
+        return after, words.label(told, key=False, most=PHRASE_CHARS_MAX)
+
+    def met(self, operations: Sequence[Operation], order: Sequence[int]) -> tuple[str, str]:
+        """What the sought command meets in that order, and what it is told."""
+        state = self.machine.initial()
+        for number in order:
+            op = operations[number]
+            command = self.command(op.f, op.key, op.value)
+            if isinstance(command, _Sought):
+                text = words.state(self.machine, state, command.command)
+                return text, self.told(state, command.command)[1]
+            state, _ = self.machine.apply(state, command)
+        raise AssertionError("an order lacks an operation that returned")
+
+
+def _asked(command: Any) -> Any:
+    return command.command if isinstance(command, _Sought) else command

@@ -28,7 +28,7 @@ from concur.histories.formats.jsonl import (
     write_jsonl,
 )
 from concur.histories.formats.porcupine import looks_like_porcupine_log, porcupine_events
-from concur.histories.formats.reading import admitted, history_of
+from concur.histories.formats.reading import admitted, whole
 from concur.histories.formats.transactions import (
     looks_like_awdit,
     looks_like_cobra,
@@ -81,8 +81,8 @@ def read_history(path: str, format: str = "", model: str = "") -> History:
     `format` is a name out of FORMATS; without one it is found out. Raises BadInput, in one line
     that names the file, the line in it and what was expected.
     """
-    with open_history(path, format) as (_, events):
-        return history_of(events, model)
+    with open_history(path, format) as (source, events):
+        return whole(source, events, model)
 
 
 @contextmanager

@@ -1,15 +1,17 @@
 """What every reader of histories shares: bounded input, complaints, and the rules of processes.
 
-A file is a stranger's word. So nothing in it decides how much is read at once: lines and events
-have a longest, nesting has a deepest, integers have a widest, and all of it is streamed, so that a
-small compressed file that unpacks to a huge one costs time but no memory. What is wrong is said in
-one line that names the file and the line in it; characters that would control a terminal are
-written out (`plain`).
+A file is a stranger's word. So nothing in it decides how much is read at once: lines, events and
+names have a longest, nesting has a deepest, integers have a widest, and all of it is streamed.
+While it is read, a small compressed file that unpacks to a huge one costs time, but no more memory
+than one event of the greatest length: 270 MB, measured, if it is all brackets. What is kept of a
+history is bounded by `reading`. What is wrong is said in one line that names the file and the line
+in it; characters that would control a terminal are written out (`plain`).
 """
 
 import gzip
 import io
 import os
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,8 +24,10 @@ from concur.errors import BadInput
 from concur.histories.history import Event
 from concur.histories.identity import identity
 
-LINE_BYTES_MAX = 16 << 20
+LINE_BYTES_MAX = 4 << 20
 """A longer line or event is nothing that a person or a client would produce."""
+NAME_CHARS_MAX = 1000
+"""Of the name of an operation."""
 NESTING_MAX = 64
 """Arrays in arrays. A list of transactions needs four."""
 INTEGER_DIGITS_MAX = 4000
@@ -33,6 +37,8 @@ HEAD_BYTES = 4096
 """How much of a file its format is recognised by."""
 BLOCK_BYTES = 1 << 20
 TIME_MIN, TIME_MAX = -(1 << 63), (1 << 63) - 1
+HALF_A_PAIR = re.compile("[\ud800-\udfff]")
+"""In a text that has one, no file can hold it: half of a surrogate pair is no character."""
 
 
 def plain(text: str) -> str:
@@ -159,6 +165,8 @@ class Rules:
 
     def admit(self, event: Event) -> None:
         bad, process, time = self.source.bad, event.process, event.time
+        if len(event.f) > NAME_CHARS_MAX:
+            raise bad(f"expected a name of an operation of at most {NAME_CHARS_MAX} characters")
         if time < self.clock.get(process, time):
             raise bad(
                 f"expected process {process} not to go back in time, "

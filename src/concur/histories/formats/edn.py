@@ -31,6 +31,7 @@ from typing import Any
 
 from concur.errors import BadInput
 from concur.histories.formats.base import (
+    HALF_A_PAIR,
     INTEGER_DIGITS_MAX,
     LINE_BYTES_MAX,
     NESTING_MAX,
@@ -38,7 +39,7 @@ from concur.histories.formats.base import (
     opened,
 )
 from concur.histories.formats.jepsen import Opaque, jepsen_events
-from concur.histories.formats.reading import admitted, history_of
+from concur.histories.formats.reading import admitted, whole
 from concur.histories.formats.writing import HistoryWriter
 from concur.histories.history import Event, History
 
@@ -80,7 +81,7 @@ def looks_like_edn(head: bytes) -> bool:
 def read_edn(path: str, model: str = "") -> History:
     """Read a history file. Raises BadInput, in one line, that names the file and the line."""
     with opened(path) as source:
-        return history_of(admitted(source, edn_events(source)), model)
+        return whole(source, admitted(source, edn_events(source)), model)
 
 
 def edn_events(source: Source) -> Iterator[Event]:
@@ -283,7 +284,7 @@ class _Parser:
         if "\\" not in text:
             return text
         text = ESCAPE.sub(self.unescape, text)
-        if any("\ud800" <= c <= "\udfff" for c in text):
+        if HALF_A_PAIR.search(text):
             try:
                 text = text.encode("utf-16", "surrogatepass").decode("utf-16")
             except UnicodeDecodeError:
@@ -329,13 +330,18 @@ def edn_line(event: Event) -> str:
         f":index {event.index}",
     ]
     if event.error is not None:
-        parts.append(f":error {to_edn(event.error)}")
+        parts.append(f":error {_quoted(event.error)}")
     return ", ".join(parts) + "}\n"
 
 
 def _name(f: str) -> str:
     """A keyword if it can be one."""
-    return f":{f}" if re.fullmatch(r"[A-Za-z][\w\-]*", f, re.ASCII) else to_edn(f)
+    return f":{f}" if re.fullmatch(r"[A-Za-z][\w\-]*", f, re.ASCII) else _quoted(f)
+
+
+def _quoted(text: str) -> str:
+    """A string where a reader takes a keyword for a string, and so takes a colon away."""
+    return to_edn(f":{text}" if text.startswith(":") else text)
 
 
 def to_edn(value: Any) -> str:
@@ -347,7 +353,7 @@ def to_edn(value: Any) -> str:
     if kind is int:
         return str(value) if -(1 << 63) <= value < 1 << 63 else f"{value}N"
     if kind is str:
-        if any("\ud800" <= c <= "\udfff" for c in value):
+        if HALF_A_PAIR.search(value):
             raise BadInput(f"a string of the history is no Unicode text: {value!a}")
         return json.dumps(value, ensure_ascii=not value.isprintable())
     if kind is bytes:

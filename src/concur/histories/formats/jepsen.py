@@ -11,7 +11,7 @@
   all those before it in the file: no two are at the same time. Jepsen stamps an event in the
   process's own thread, so a time that goes back within one process is taken for the time before.
 * `:error` may be anything and is kept as text. An `info` whose value is a keyword, as `:timed-out`
-  in old logs, has that as its error.
+  in old logs, has that as its error, unless there is a `:key`.
 * `:index` and all other members are not looked at: the file has its own order.
 """
 
@@ -63,7 +63,8 @@ def jepsen_events(source: Source, maps: Iterable[dict[str, Any]]) -> Iterator[Ev
             timed = time is not None
         time = _time(source, time, clock.get(process)) if timed else index
         error = members.get(":error")
-        if kind == "info" and type(value) is str and value.startswith(":"):
+        told = type(value) is str and value.startswith(":") and ":key" not in members
+        if kind == "info" and told:
             error, value = value, None
         if f == "txn":
             value = _transaction(value)
@@ -157,6 +158,6 @@ def from_json_members(members: Any) -> dict[str, Any]:
     for name, value in members.items():
         if name == "error" and type(value) is not str:
             found[":error"] = None if value is None else Opaque(repr(value)[:ERROR_CHARS_MAX])
-        elif name in ("process", "type", "f", "key", "value", "time"):
+        elif name in ("process", "type", "f", "key", "value", "time", "error"):
             found[f":{name}"] = from_json(value)
     return found

@@ -3,12 +3,15 @@
     [{"process": 3, "type": "invoke", "f": "write", "value": 1},
      {"process": 3, "type": "ok", "f": "write", "value": 1}]
 
-The members mean what they mean in EDN (`concur.histories.formats.jepsen`). Objects are decoded one
-at a time out of a buffer that is refilled in blocks, so the array may be longer than memory.
+The members mean what they mean in EDN (`concur.histories.formats.jepsen`), and none may be there
+twice. Objects are decoded one at a time out of a buffer that is refilled in blocks, so the array
+may be longer than memory. What is wrong well before the end of the buffer is wrong however it goes
+on, unless it is a string that does not end.
 """
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +22,8 @@ from concur.histories.history import Event
 
 HEAD = re.compile(rb"\s*\[\s*(?:\{\s*(?:\"|\})|\])")
 BLANK = re.compile(r"[\s]*")
+TORN_CHARS = 16
+"""The end of the buffer may cut off a token or escape. Only strings are longer than this."""
 
 
 def looks_like_json_array(head: bytes) -> bool:
@@ -59,7 +64,7 @@ class _Text:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._blocks = source.blocks()
-        self._decoder = json.JSONDecoder(parse_float=float)
+        self._decoder = json.JSONDecoder(object_pairs_hook=_members)
         self._text = ""
         self._at = 0
         self._cut = b""  # the bytes after the last whole line or object
@@ -90,21 +95,28 @@ class _Text:
                 break
             except BadInput as error:
                 raise source.bad(str(error)) from None
-            except (RecursionError, ValueError) as error:
-                if len(self._text) - self._at > LINE_BYTES_MAX:
-                    raise source.bad(
-                        f"expected an event of at most {LINE_BYTES_MAX} characters, found more"
-                    ) from None
-                hopeless = isinstance(error, RecursionError) or not isinstance(
-                    error, json.JSONDecodeError
-                )
-                if not hopeless and self._more():
-                    continue
-                what = "too deep a nesting" if isinstance(error, RecursionError) else str(error)
-                raise source.bad(f"expected an event, found: {what[:80]}") from None
+            except json.JSONDecodeError as error:
+                if self._torn(error):
+                    if len(self._text) - self._at > LINE_BYTES_MAX:
+                        raise source.bad(
+                            f"expected an event of at most {LINE_BYTES_MAX} characters, found more"
+                        ) from None
+                    if self._more():
+                        continue
+                source.line += self._text.count("\n", self._at, error.pos)
+                raise source.bad(f"expected an event, found malformed JSON: {error.msg}") from None
+            except RecursionError:
+                raise source.bad("expected an event, found too deep a nesting") from None
+            except ValueError as error:  # an integer that is too long
+                raise source.bad(f"expected an event, found: {str(error)[:80]}") from None
         source.line += self._text.count("\n", self._at, end)
         self._at = end
         return members
+
+    def _torn(self, error: json.JSONDecodeError) -> bool:
+        """Whether there might be no error if more of the file had been read."""
+        rest = self._text[error.pos :]
+        return len(rest.rstrip()) < TORN_CHARS or error.msg.startswith("Unterminated string")
 
     def _more(self) -> bool:
         block = next(self._source.blocks(), b"")
@@ -124,3 +136,11 @@ class _Text:
         self._text = self._text[self._at :] + text
         self._at = 0
         return bool(text) or self._more()
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise BadInput(f"expected one {twice[:40]!r}, found two")
+    return members

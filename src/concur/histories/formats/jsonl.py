@@ -24,8 +24,15 @@ from typing import Annotated, Any
 import msgspec
 
 from concur.errors import BadInput
-from concur.histories.formats.base import NESTING_MAX, TIME_MAX, TIME_MIN, Source, opened
-from concur.histories.formats.reading import admitted, history_of
+from concur.histories.formats.base import (
+    HALF_A_PAIR,
+    NESTING_MAX,
+    TIME_MAX,
+    TIME_MIN,
+    Source,
+    opened,
+)
+from concur.histories.formats.reading import admitted, whole
 from concur.histories.formats.writing import HistoryWriter
 from concur.histories.history import Event, EventType, History
 
@@ -97,7 +104,7 @@ def encode_events(events: Iterable[Event]) -> Iterator[bytes]:
 def read_jsonl(path: str, model: str = "") -> History:
     """Read a history file. Raises BadInput, in one line, that names the file and the line."""
     with opened(path) as source:
-        return history_of(admitted(source, jsonl_events(source)), model)
+        return whole(source, admitted(source, jsonl_events(source)), model)
 
 
 def jsonl_events(source: Source) -> Iterator[Event]:
@@ -166,7 +173,11 @@ def _to_json(value: Any) -> Any:
 def from_json(value: Any, depth: int = 0) -> Any:
     """The value that decoded JSON stands for. Raises BadInput."""
     kind = type(value)
-    if kind is str or kind is int or value is None or kind is bool:
+    if kind is int or value is None or kind is bool:
+        return value
+    if kind is str:
+        if not value.isascii() and HALF_A_PAIR.search(value):
+            raise BadInput("expected Unicode text, found half of a surrogate pair")
         return value
     if kind is list:
         if depth == NESTING_MAX:

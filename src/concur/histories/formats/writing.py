@@ -1,7 +1,7 @@
 """A history file appears whole under its name, or not at all."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
@@ -18,13 +18,12 @@ class HistoryWriter:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        folder, name = os.path.split(path)
+        self._partial = os.path.join(folder, f".{name}.{secrets.token_hex(4)}")
         try:
-            handle, self._partial = tempfile.mkstemp(
-                prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path) or "."
-            )
+            self._file = open(self._partial, "xb")  # noqa: SIM115
         except OSError as error:
             raise self._failure(error) from None
-        self._file = os.fdopen(handle, "wb")
 
     def encode(self, events: Iterable[Event]) -> Iterator[bytes]:
         raise NotImplementedError
@@ -49,7 +48,6 @@ class HistoryWriter:
             if kind is None:
                 self._file.flush()
                 os.fsync(self._file.fileno())
-                os.chmod(self._partial, 0o666 & ~_umask())
                 os.replace(self._partial, self.path)
         except OSError as failure:
             raise self._failure(failure) from None
@@ -61,9 +59,3 @@ class HistoryWriter:
     def _failure(self, error: OSError) -> BadInput:
         reason = error.strerror or error
         return BadInput(plain(f"{self.path}: {reason}, expected a place that can be written"))
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

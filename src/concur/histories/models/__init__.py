@@ -94,8 +94,13 @@ def _own(path: str) -> Specification | None:
         found: Any = importlib.import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-        if isinstance(found, type) and issubclass(found, Nondeterministic | Model):
-            found = found()
-    except (ImportError, AttributeError, ValueError, TypeError):
+    except (ImportError, AttributeError, ValueError):
         return None
+    if isinstance(found, type) and issubclass(found, Nondeterministic | Model):
+        try:
+            found = found()
+        except TypeError as error:
+            raise BadInput(
+                f"model {path}: {error}; expected an instance, or a class that needs no arguments"
+            ) from None
     return found if isinstance(found, Nondeterministic | Model) else None

@@ -36,6 +36,8 @@ LENGTH_MAX = 1 << 20
 class Model(Machine[Any, Any]):
     """Base of the models. Put it before the machine that a model extends."""
 
+    keyed: ClassVar[bool] = False
+    """Whether keys are its own affair even in a history in which no operation has just one."""
     words: ClassVar[tuple[str, ...]] = ()
     """Operations whose events `admit` puts into other words."""
     starts: ClassVar[Any] = None
@@ -81,6 +83,10 @@ class Model(Machine[Any, Any]):
         if event.type == "fail" and self.failed_cas == EVIDENCE:
             return msgspec.structs.replace(event, error=MISMATCH)
         return event
+
+    def snapshot(self, state: Any) -> bytes:
+        """An encoding that tells all states apart, whatever a history held."""
+        return repr(state).encode("utf-8", "surrogatepass")
 
     def unrecorded(self, f: str, value: Any, result: Any) -> bool:
         """Whether an `ok` with this result says no more than that it happened."""
@@ -130,6 +136,6 @@ def rank(value: Any) -> Any:
     return type(value).__name__, 0 if value is None else value
 
 
-def name_of(key: Any) -> Any:
-    """What a state is keyed by: tells 1, "1" and True apart."""
-    return key if type(key) is str else identity(key)
+def name_of(key: Any) -> str:
+    """What a state is keyed by: a string that tells 1, "1" and True apart."""
+    return key if type(key) is str and not key.startswith("\0") else "\0" + repr(key)

@@ -42,6 +42,7 @@ class MultiRegisterModel(Model):
     Initially null, or any scalar, everywhere."""
 
     name = "multi-register"
+    keyed = True
     words = ("txn",)
     commands = (Txn, Read, Write)
     blind = ("write",)

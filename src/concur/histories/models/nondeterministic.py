@@ -25,14 +25,14 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
-from concur.errors import BadInput
 from concur.histories.explain import phrase
 from concur.histories.history import Event, History
 from concur.histories.identity import identity
 from concur.machines.base import Refused
 
 STATES_MAX = 100_000
-"""Different states that a model may have been in, over all that was tried."""
+"""States that a model may be in at once. With more the checker gives up: such a set alone has tens
+of megabytes, and time is looked at only between steps."""
 
 
 class _Unknown:
@@ -57,6 +57,10 @@ class StepFailed(BaseException):
     it. No Exception, since an Exception is what a machine refuses a command by."""
 
 
+class TooManyStates(StepFailed):
+    """A step leads to more than STATES_MAX states. That is a budget: `check` says "unknown"."""
+
+
 class Nondeterministic:
     """Subclass it: `starts` and `step`, and perhaps `per_key`. Checkable by `check`."""
 
@@ -76,14 +80,16 @@ class Nondeterministic:
     # --- as the checkers see it ------------------------------------------------------------------
 
     def initial(self) -> "States":
-        return self._states(self.starts())
+        return _states(self.starts())
 
     def apply(self, state: "States", command: "_Told") -> tuple["States", Any]:
         after: list[Hashable] = []
         try:
             for one in state.members:
                 after += self.step(one, command.asked, command.result)
-            states = self._states(after)
+                if len(after) > 2 * STATES_MAX:
+                    after = list(_states(after).members)
+            states = _states(after)
         except Exception as error:
             raise StepFailed(f"{type(error).__name__}: {error}") from error
         if not states.members:
@@ -110,8 +116,9 @@ class Nondeterministic:
         """Never claimed: what a read gave can tell which of its states the model is in."""
         return False
 
-    def snapshot(self, state: "States") -> bytes:
-        return b" ".join(b"%d" % number for number in state.numbers)
+    def snapshot(self, state: "States") -> Any:
+        """What tells sets of states apart, as bytes would."""
+        return state.names
 
     def admit_history(self, history: History) -> Iterator[Event]:
         """Every invocation knows its result, so that the two together are a command."""
@@ -128,35 +135,34 @@ class Nondeterministic:
             told = _Told(Asked(event.f, event.key, event.value), result)
             yield msgspec.structs.replace(event, value=told)
 
-    def _states(self, states: Iterable[Hashable]) -> "States":
-        known = self.__dict__.setdefault("_known", {})
-        found: dict[int, Hashable] = {}
-        for state in states:
-            number, first = known.setdefault(identity(state), (len(known), state))
-            found[number] = first
-        if len(known) > STATES_MAX:
-            raise BadInput(f"more than {STATES_MAX} states, expected fewer")
-        numbers = tuple(sorted(found))
-        return States(numbers, tuple(found[number] for number in numbers))
-
 
 class States:
-    """The states that a model may be in. `numbers` tell them apart."""
+    """The states that a model may be in. `names` tell them apart."""
 
-    __slots__ = ("members", "numbers")
+    __slots__ = ("members", "names")
 
-    def __init__(self, numbers: tuple[int, ...], members: Sequence[Any]) -> None:
-        self.numbers = numbers
+    def __init__(self, names: frozenset[Any], members: Sequence[Any]) -> None:
+        self.names = names
         self.members = members
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, States) and self.numbers == other.numbers
+        return isinstance(other, States) and self.names == other.names
 
     def __hash__(self) -> int:
-        return hash(self.numbers)
+        return hash(self.names)
 
     def __repr__(self) -> str:
-        return " or ".join(map(phrase, self.members))
+        return " or ".join(sorted(map(phrase, self.members)))
+
+
+def _states(states: Iterable[Hashable]) -> States:
+    """Raises TooManyStates."""
+    found: dict[Any, Hashable] = {}
+    for state in states:
+        found.setdefault(identity(state), state)
+        if len(found) > STATES_MAX:
+            raise TooManyStates(f"{STATES_MAX} states at once")
+    return States(frozenset(found), tuple(found.values()))
 
 
 class _Told:

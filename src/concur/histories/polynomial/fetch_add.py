@@ -156,7 +156,6 @@ class _Counter:
         self.pools: dict[int, Hashable] = dict.fromkeys(anonymous, ANONYMOUS)
         self.owners: dict[int, int] = {}  # phase -> who made the change out of it
         self.phases: dict[int, int] = {}  # total -> phase
-        self.after: list[int] = []  # for each phase, the next one with an anonymous change
         self.unreachable = -1
         self.phase, self.total = 0, start
         for position in known:

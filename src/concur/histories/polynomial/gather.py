@@ -12,8 +12,8 @@ from concur.histories.admission import unrecorded
 from concur.histories.explain import describe, phrase
 from concur.histories.history import Operation
 from concur.histories.identity import identity
-from concur.histories.polynomial.base import Decision
-from concur.histories.polynomial.lifetimes import INITIAL, NOBODY, Lifetime, Lifetimes
+from concur.histories.polynomial.base import INITIAL, Decision
+from concur.histories.polynomial.lifetimes import NOBODY, Lifetime, Lifetimes
 from concur.histories.specification import Specification
 from concur.histories.timeline import NEVER, Timeline
 

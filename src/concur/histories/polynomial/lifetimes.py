@@ -30,16 +30,10 @@ from typing import Any, NamedTuple
 
 from concur.histories.explain import describe, phrase
 from concur.histories.history import Operation
-from concur.histories.polynomial.base import Decision
-
-INITIAL = -1
-"""Stands for the insertion of an initial value among positions of operations."""
+from concur.histories.polynomial.base import SHOWN_MAX, Decision
 
 NOBODY = -2
 """Stands for the operation that removed a value, if none did."""
-
-SHOWN_MAX = 8
-"""How many values an explanation lists."""
 
 
 class Lifetime:

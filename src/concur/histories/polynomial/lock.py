@@ -27,14 +27,11 @@ from typing import Any
 from concur.histories.explain import describe, phrase
 from concur.histories.history import Operation
 from concur.histories.identity import identity
-from concur.histories.polynomial.base import Decision
+from concur.histories.polynomial.base import INITIAL, Decision
 from concur.histories.polynomial.lock_tokens import tokens
 from concur.histories.polynomial.sweep import Stuck, sweep
 from concur.histories.specification import Specification
 from concur.histories.timeline import NEVER, Timeline
-
-INITIAL = -1
-"""Stands for the take of who holds the lock initially among positions of operations."""
 
 LAST_MAX = 8
 """How many pending takes are tried as the last one to have had success."""
@@ -144,7 +141,7 @@ class _Holds:
                 elif taking is (take is not None):
                     before = own[: own.index(position) + 1]
                     text = "held it" if taking else "did not hold it"
-                    lines = [describe(operations[p]) for p in before if operations[p].result]
+                    lines = [describe(operations[p]) for p in before if operations[p].result][-2:]
                     return Decision([*lines, f"  but {phrase(owner)} {text} then"], before)
                 elif taking:
                     take = position

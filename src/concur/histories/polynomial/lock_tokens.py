@@ -19,6 +19,7 @@ from typing import Any
 
 from concur.histories.explain import describe
 from concur.histories.history import Operation
+from concur.histories.identity import identity
 from concur.histories.polynomial.base import Decision
 from concur.histories.polynomial.sweep import Stuck, sweep
 from concur.histories.specification import Specification
@@ -64,7 +65,7 @@ class _Tokens:
         """Note what this operation says. False if it is none that we know how to judge."""
         op = self.operations[position]
         if op.f == "holder":
-            if op.result is not None and op.result != self.start:
+            if op.result is not None and not self._names_start(op.result):
                 if not _names_token(op.result):
                     return False
                 self._owns(position, *op.result)
@@ -96,6 +97,10 @@ class _Tokens:
         else:
             self.observers.append(position)
         return True
+
+    def _names_start(self, result: Any) -> bool:
+        """Whoever holds the lock initially is seen without a token."""
+        return bool(identity(result) == identity(self.start))
 
     def _once(self, known: dict[int, int], token: int, position: int, text: str) -> None:
         if token in known:
@@ -185,7 +190,7 @@ class _Tokens:
                 token = op.result if op.f == "acquire" else op.value[1]
                 wanted = 2 * (token - first) + held - (op.f == "acquire")
             elif op.f == "holder" and op.result is not None:
-                token = 0 if op.result == self.start else op.result[1]
+                token = 0 if self._names_start(op.result) else op.result[1]
                 wanted = 2 * (token - first) + held
             else:
                 now = token_in(phase)

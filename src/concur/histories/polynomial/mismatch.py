@@ -6,61 +6,22 @@ all others that are left, so none of these must be before it. The moments in it 
 own or of blocks before, so they are earlier than all returns in the others. A write that is put off
 until after a refused call stays before those returns, too, and before the return of whoever
 needs its value to overwrite another.
+
+Of two blocks in a row the second could often have been first, and then the first overwrites it. So
+if somebody who was refused saw the second all the time, and that is not proven to be so whatever
+the order, we undo both and begin with the second, once for each block.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 from concur.histories.explain import describe, phrase
 from concur.histories.history import Operation
-from concur.histories.polynomial.base import Decision
+from concur.histories.polynomial.base import INITIAL, Decision
+from concur.histories.polynomial.clusters import Block, Cluster
 from concur.histories.timeline import NEVER
-
-INITIAL = -1
-"""Stands for the write of the initial value among positions of operations."""
-
-
-class Cluster:
-    """The operations of one value, and between when and when it certainly was there."""
-
-    __slots__ = (
-        "block",
-        "call",
-        "ended",
-        "finish",
-        "following",
-        "reads",
-        "started",
-        "value",
-        "write",
-    )
-
-    def __init__(self, write: int, value: Any) -> None:
-        self.write = write
-        self.value = value  # as shown
-        self.reads: list[int] = []
-        self.following: Cluster | None = None
-        self.block: Block | None = None
-        self.call = self.finish = -1  # last call and first return ...
-        self.started = self.ended = write  # ... and whose they are
-
-
-class Block:
-    """Clusters one after the other, and the same of all their operations."""
-
-    __slots__ = ("call", "clusters", "ended", "finish", "number", "started")
-
-    def __init__(self, clusters: list[Cluster]) -> None:
-        self.clusters = clusters
-        self.number = 0  # in the order by zones
-        for cluster in clusters:
-            cluster.block = self
-        last = max(clusters, key=lambda cluster: cluster.call)
-        self.call, self.started = last.call, last
-        first = min(clusters, key=lambda cluster: cluster.finish)
-        self.finish, self.ended = first.finish, first
 
 
 class Spare(NamedTuple):
@@ -82,6 +43,17 @@ class Refusal(NamedTuple):
     position: int
     old: Any
     cluster: Cluster
+
+
+class Step(NamedTuple):
+    """A block about to be placed, and how things were before."""
+
+    block: Block
+    now: int
+    limit: int
+    late: list[int]
+    placed: int  # how many of them, likewise
+    used: int
 
 
 class Evidence:
@@ -110,6 +82,10 @@ class Evidence:
         self.left = [(block.finish, i) for i, block in enumerate(blocks)]
         heapify(self.left)
         self.done = [False] * len(blocks)
+        self.popped = [False] * len(blocks)  # from `left`
+        self.steps: list[Step] = []
+        self.used: list[Spare] = []
+        self.moved: set[int] = set()  # blocks that were put before the one before them
         self.open: list[Block] = []  # those that may be next, some of them placed already
         self.by_call = sorted(blocks, key=lambda block: -block.call)
 
@@ -128,11 +104,18 @@ class Evidence:
         now, limit = -1, NEVER
         block = self._next()
         while block is not None:
+            step = Step(block, now, limit, self.late, len(self.placed), len(self.used))
+            self.steps.append(step)
             self.done[block.number] = True
-            for cluster in block.clusters:
+            for cluster in step.block.clusters:
                 placed = self._place(cluster, now, limit)
                 if isinstance(placed, Refusal):
-                    return self._proof(placed)
+                    wrong = self._proof(placed)
+                    earlier = None if wrong else self._undo_two()
+                    if earlier is None:
+                        return wrong
+                    now, limit, block = earlier.now, earlier.limit, step.block
+                    break
                 now, limit, block = placed
         return Decision(order=lambda: [position for _, _, position in sorted(self.placed)])
 
@@ -184,6 +167,33 @@ class Evidence:
             return time, NEVER, block
         return end, NEVER if first is None else first.end, block
 
+    def _undo_two(self) -> Step | None:
+        """Undo the last two steps, if the block of the second can as well go before the first;
+        tells how things were then."""
+        if len(self.steps) < 2:
+            return None
+        before, last = self.steps[-2:]
+        start = max(before.now, self._call(last.block.clusters[0]))
+        if (
+            last.block.number in self.moved
+            or before.block.finish < last.block.call
+            or start >= before.limit
+        ):
+            return None
+        self.moved.add(last.block.number)
+        del self.steps[-2:]
+        del self.placed[before.placed :]
+        self.late = before.late
+        while len(self.used) > before.used:
+            insort(self.unused, self.used.pop())
+        for block in (before.block, last.block):
+            self.done[block.number] = False
+            self.open.append(block)
+            if self.popped[block.number]:
+                self.popped[block.number] = False
+                heappush(self.left, (block.finish, block.number))
+        return before
+
     def _put(self, cluster: Cluster, start: int) -> None:
         """A cluster takes three turns: who is before its write, the write, and who is after."""
         self.turn += 3
@@ -199,7 +209,7 @@ class Evidence:
     def _least(self) -> int:
         """The first return in all blocks that are left: nothing may happen later before them."""
         while self.left and self.done[self.left[0][1]]:
-            heappop(self.left)
+            self.popped[heappop(self.left)[1]] = True
         return self.left[0][0] if self.left else NEVER
 
     def _next(self) -> Block | None:
@@ -232,7 +242,8 @@ class Evidence:
         before = min(refusal.end, self._least())
         for at in range(bisect_left(self.unused, (before,)) - 1, -1, -1):
             if self.unused[at].blind or self.unused[at].old == refusal.old:
-                return self.unused.pop(at)
+                self.used.append(self.unused.pop(at))
+                return self.used[-1]
         return None
 
     def _proof(self, refusal: Refusal) -> Decision | None:

@@ -31,6 +31,8 @@ empty (`concur.histories.polynomial.lost`); if one of these matters, the decider
 What found nothing needs a moment at which no value is critical (`...polynomial.lifetimes`). All
 values that are before such a moment go first; nothing forbids that, by definition of "critical".
 
+Lengths that were told are added at the end (`concur.histories.polynomial.lengths`).
+
 Cost: O(n log n) for sorting and a heap.
 """
 
@@ -41,8 +43,9 @@ from heapq import heappop, heappush, merge
 
 from concur.histories.explain import describe, phrase
 from concur.histories.history import Operation
-from concur.histories.polynomial.base import Decision
+from concur.histories.polynomial.base import Decision, came_before, listed
 from concur.histories.polynomial.gather import lifetimes
+from concur.histories.polynomial.lengths import with_lengths
 from concur.histories.polynomial.lifetimes import (
     NOBODY,
     Blocked,
@@ -66,10 +69,29 @@ def queue(
     timeline: Timeline,
     specification: Specification,
 ) -> Decision | None:
-    """Judge one queue. Does not apply if lengths were asked for, if a value that was seen was
-    enqueued twice, if the queue may have been full, nor if it depends on which values were taken by
-    dequeues without an outcome and values were peeked at that stayed, or the queue was found empty.
+    """Judge one queue. Does not apply if a value that was seen was enqueued twice, if the queue may
+    have been full, if it depends on which values were taken by dequeues without an outcome and
+    values were peeked at that stayed, or the queue was found empty, nor if lengths were told that
+    do not fit into the order found.
     """
+    lengths = [position for position in positions if operations[position].f == "length"]
+    if not lengths:
+        return _judge(operations, positions, timeline, specification)
+    rest = [position for position in positions if operations[position].f != "length"]
+    decision = _judge(operations, rest, timeline, specification)
+    if decision is None:
+        return None
+    start = len(getattr(specification, "start", ()))
+    return with_lengths(decision, operations, timeline, lengths, start, ENQUEUES, DEQUEUES)
+
+
+def _judge(
+    operations: Sequence[Operation],
+    positions: Sequence[int],
+    timeline: Timeline,
+    specification: Specification,
+) -> Decision | None:
+    """By all but lengths."""
     history = lifetimes(operations, positions, timeline, specification, ENQUEUES, DEQUEUES, PEEKS)
     if not isinstance(history, Lifetimes):
         return history
@@ -119,7 +141,8 @@ class _Front:
         self.stuck = False
         self.lost: list[tuple[Lifetime, list[Lifetime]]] = []  # had to be taken, because of these
         taken = {lifetime.removed_by for lifetime in history.all}
-        self._pending = [p for p in history.pending if supply and p not in taken]
+        self._pending = [p for p in reversed(history.pending) if supply and p not in taken]
+        self._usable: list[int] = []  # of these, those called before the limit, which only grows
         self._placed = [False] * len(history.all)
         self._calls = sorted(history.all, key=lambda v: v.called)
         self._called = 0
@@ -179,15 +202,12 @@ class _Front:
     def _lose(self, oldest: Lifetime, first: Lifetime, limit: int) -> bool:
         """Let a pending dequeue have taken `oldest`, which is in the way."""
         history = self.history
-        if not self._pending or oldest.removed_by != NOBODY:
+        while self._pending and history.first[self._pending[-1]] <= limit:
+            self._usable.append(self._pending.pop())
+        if not self._usable or oldest.removed_by != NOBODY or oldest.used > limit:
             return False
-        usable = [p for p in self._pending if history.first[p] <= limit]
-        if not usable or oldest.used > limit:
-            return False
-        dequeue = usable[-1]
-        self._pending.remove(dequeue)
         self.lost.append((oldest, [v for v in (first, self._after_first()) if v is not None]))
-        take(history, oldest, dequeue)
+        take(history, oldest, self._usable.pop())
         self._place(oldest)
         return True
 
@@ -223,8 +243,8 @@ class _Front:
             lines.append(
                 "and each dequeue that may have taken a value and left no trace was needed"
             )
+            lines += listed(self.lost, lambda lost: f"  for {phrase(lost[0].value)}")
             for value, others in self.lost:
-                lines.append(f"  for {phrase(value.value)}")
                 for other in (value, *others):
                     core += [other.born_by, other.seen_by, other.dying_by, other.used_by]
                     core += other.positions()
@@ -232,15 +252,10 @@ class _Front:
 
     def _because(self, earlier: Lifetime, later: Lifetime) -> list[str]:
         operations = self.history.operations
-        names = f"{phrase(earlier.value)} came before {phrase(later.value)}"
         if later.called > earlier.born:
-            if earlier.born_by < 0:
-                return [f"{names}: it was there from the beginning"]
-            return [
-                f"{names}, since the first of these ended before the second began:",
-                "  " + describe(operations[earlier.born_by]),
-                "  " + describe(operations[later.insert]),
-            ]
+            first, second = earlier.born_by, later.insert
+            return came_before(operations, earlier.value, first, later.value, second)
+        names = f"{phrase(earlier.value)} came before {phrase(later.value)}"
         lines = [f"{names}, which was at the front after"]
         lines.append("  " + describe(operations[earlier.seen_by]))
         if later.dying_by == NOBODY:

@@ -17,23 +17,16 @@ that nobody read may well be written twice: each such write is a cluster of its 
 value with two writes makes the algorithm inapplicable, which is found here and never assumed.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 from concur.histories.explain import describe, phrase
 from concur.histories.history import Operation
 from concur.histories.identity import identity
-from concur.histories.polynomial.base import Decision
+from concur.histories.polynomial.base import INITIAL, READS, WRITES, Decision, came_before
+from concur.histories.polynomial.overlap import overlap
 from concur.histories.specification import Specification
 from concur.histories.timeline import NEVER, Timeline
-
-READS = frozenset({"read", "get"})
-WRITES = frozenset({"write", "put"})
-
-INITIAL = -1
-"""Stands for the write of the initial value among positions of operations."""
 
 
 class Cluster:
@@ -124,23 +117,8 @@ def zones(
             order += saw.get(cluster, ())
         return order
 
-    return _overlap(operations, clusters, initial) or Decision(order=order)
-
-
-def _overlap(
-    operations: Sequence[Operation], clusters: list[Cluster], initial: Any
-) -> Decision | None:
-    forward = sorted((c for c in clusters if c.finish < c.call), key=lambda c: c.finish)
-    for first, second in pairwise(forward):
-        if second.finish < first.call:
-            return _contradiction(operations, first, second, initial)
-    starts = [cluster.finish for cluster in forward]
-    for cluster in clusters:
-        if cluster.call < cluster.finish < NEVER:  # a backward zone
-            around = bisect_right(starts, cluster.call) - 1
-            if around >= 0 and cluster.finish < forward[around].call:
-                return _contradiction(operations, forward[around], cluster, initial)
-    return None
+    wrong = overlap(clusters)
+    return _contradiction(operations, *wrong, initial) if wrong else Decision(order=order)
 
 
 def _contradiction(
@@ -148,22 +126,14 @@ def _contradiction(
 ) -> Decision:
     """Each cluster has an operation that ended before one of the other began."""
 
-    def value(cluster: Cluster) -> str:
-        written = initial if cluster.write == INITIAL else operations[cluster.write].value
-        return phrase(written)
+    def value(cluster: Cluster) -> Any:
+        return initial if cluster.write == INITIAL else operations[cluster.write].value
 
     def before(a: Cluster, b: Cluster) -> list[str]:
-        if a.ended == INITIAL:
-            return [f"{value(a)} came before {value(b)}: it was there from the beginning"]
-        return [
-            f"{value(a)} came before {value(b)}, since the first of these ended "
-            "before the second began:",
-            "  " + describe(operations[a.ended]),
-            "  " + describe(operations[b.started]),
-        ]
+        return came_before(operations, value(a), a.ended, value(b), b.started)
 
     once = [
-        f"{value(c)} was there only once, "
+        f"{phrase(value(c))} was there only once, "
         + (
             "at the beginning"
             if c.write == INITIAL

@@ -30,15 +30,12 @@ from concur.histories.admission import unrecorded
 from concur.histories.explain import describe, phrase
 from concur.histories.history import Operation
 from concur.histories.identity import identity
-from concur.histories.polynomial.base import Decision
+from concur.histories.polynomial.base import INITIAL, Decision, listed
 from concur.histories.specification import Specification
 from concur.histories.timeline import NEVER, Timeline
 
 PLAIN = frozenset({int, str, bytes})
 """Types of which `identity` changes nothing. Looking at the types is faster than at each value."""
-
-INITIAL = -1
-"""Stands for the add of an initial value among positions of operations."""
 
 
 def growing(
@@ -53,7 +50,8 @@ def growing(
     is not of the kind that it should be.
     """
     says_nothing = unrecorded(specification)
-    adds: dict[Any, int] = {identity(v): INITIAL for v in getattr(specification, "start", ())}
+    start = getattr(specification, "start", ())
+    adds: dict[Any, int] = {identity(value): INITIAL for value in start}
     reads: list[int] = []
     found: list[tuple[Any, int]] = []  # values that were there, and who says so
     missed: list[tuple[Any, int]] = []  # and that were not
@@ -78,7 +76,7 @@ def growing(
             adds[value] = position
         else:
             return None
-    return _Growing(operations, timeline, adds).decide(reads, found, missed)
+    return _Growing(operations, timeline, start, adds).decide(reads, found, missed)
 
 
 class _Growing:
@@ -86,9 +84,14 @@ class _Growing:
     earliest moment for it; `after` what must come before it for that reason."""
 
     def __init__(
-        self, operations: Sequence[Operation], timeline: Timeline, adds: dict[Any, int]
+        self,
+        operations: Sequence[Operation],
+        timeline: Timeline,
+        start: Sequence[Any],
+        adds: dict[Any, int],
     ) -> None:
         self.operations = operations
+        self.start = start
         self.calls, self.returns = timeline.calls, timeline.returns
         self.adds = adds
         self.order: list[int] = []
@@ -121,19 +124,20 @@ class _Growing:
         reads.sort(key=lambda p: (len(operations[p].result), calls[p]))
         before: tuple[Any, ...] | None = None
         added = barrier = latest = INITIAL  # the latest add of a group, and read, up to now
+        holder = INITIAL  # whose read told what is held
         for position in reads:
             result = operations[position].result
             simple = PLAIN.issuperset(map(type, result))
             if result != before or not simple:
                 now = set(result) if simple else set(map(identity, result))
-                wrong = self._compare(position, latest, now, held)
+                wrong = self._compare(position, holder, now, held)
                 if wrong:
                     return wrong
                 if len(now) > len(held):
                     barrier, added = latest, INITIAL
                     for value in sorted(now - held, key=adds.__getitem__):
                         added = self._later(added, self._add(value, barrier))
-                before, held = result, now
+                before, held, holder = result if simple else None, now, position
             self._put(position, added)
             latest = self._later(latest, position)
         for value, made in adds.items():
@@ -175,13 +179,12 @@ class _Growing:
         if len(now) < len(result):
             return self._wrong([position], "but a set holds nothing twice")
         if not now.issuperset(held):
-            # In the order of the adds, since sets have none that is the same in every run.
-            lost = next(value for value in self.adds if value in held and value not in now)
+            values = self.start if before == INITIAL else self.operations[before].result
+            lost = next(value for value in values if identity(value) not in now)
             if before == INITIAL:
                 text = f"but {phrase(lost)} was there from the beginning"
                 return self._wrong([position], text)
-            other = self.operations[before].result
-            more = next((v for v in result if v not in other), None)
+            more = next(value for value in result if identity(value) not in held)
             text = f"but the first is without {phrase(more)}, the second without {phrase(lost)}"
             return self._wrong([before, position], text)
         if not self.adds.keys() >= now:
@@ -200,5 +203,5 @@ class _Growing:
         return self._wrong(chain, text)
 
     def _wrong(self, positions: list[int], text: str) -> Decision:
-        lines = [describe(self.operations[p]) for p in positions]
+        lines = listed(positions, lambda p: describe(self.operations[p]))
         return Decision([*lines, "  " + text], sorted({*positions, *self.others}))

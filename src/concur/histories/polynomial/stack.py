@@ -34,11 +34,10 @@ from functools import partial
 
 from concur.histories.explain import describe, phrase
 from concur.histories.history import Operation
-from concur.histories.polynomial.base import Decision
+from concur.histories.polynomial.base import SHOWN_MAX, Decision
 from concur.histories.polynomial.gather import lifetimes
 from concur.histories.polynomial.lifetimes import (
     NOBODY,
-    SHOWN_MAX,
     Blocked,
     Lifetime,
     Lifetimes,

@@ -51,7 +51,7 @@ class Accesses:
     def __init__(self, history: History, machine: Specification) -> None:
         happened = [op for op in history.operations() if op.type != "fail"]
         self._refused = [op for op in history.operations() if op.type == "fail"]
-        self.evidence = any(not dropped(op.type, op.error) for op in self._refused)
+        self.evidence = any(not dropped(op) for op in self._refused)
         initial = _initial_values(happened, machine)
         written: dict[tuple[Any, Any], list[int]] = {}
         wanted = {

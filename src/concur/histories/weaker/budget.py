@@ -39,6 +39,10 @@ class Budget:
             if perf_counter() > self.deadline:
                 raise OutOfBudget("seconds")
 
+    def share(self, parts: int) -> "Budget":
+        """One of so many parts of what is left; whoever asked adds the steps that it took."""
+        return Budget(self.seconds_left / parts, self.steps_left // parts)
+
     @property
     def seconds_left(self) -> float:
         return max(0.0, self.deadline - perf_counter())

@@ -19,7 +19,7 @@ from concur.histories.history import History
 from concur.histories.specification import Specification
 from concur.histories.weaker import sessions
 from concur.histories.weaker.accesses import Accesses
-from concur.histories.weaker.budget import Budget, NotApplicable, Undecided
+from concur.histories.weaker.budget import Budget, NotApplicable, OutOfBudget, Undecided
 from concur.histories.weaker.causal import causal
 from concur.histories.weaker.convergence import convergence
 from concur.histories.weaker.eventual import eventual
@@ -30,6 +30,9 @@ from concur.histories.weaker.sequential import sequential, sequential_registers
 from concur.histories.weaker.sources import find_sources
 from concur.histories.weaker.staleness import bounded_staleness, duration
 
+QUICK_SHARE = 16
+"""A search for what reads saw first gets one part in so many of the budget."""
+
 
 class Task:
     """One history to be judged by several models: what they share is computed once."""
@@ -38,6 +41,7 @@ class Task:
         self.history = admitted(history, machine)
         self.machine = machine
         self._accesses: Accesses | NotApplicable | None = None
+        self._sequential: bool | None = None
 
     @property
     def accesses(self) -> Accesses:
@@ -50,6 +54,18 @@ class Task:
         if isinstance(self._accesses, NotApplicable):
             raise self._accesses
         return self._accesses
+
+    def is_sequential(self, budget: Budget) -> bool:
+        """Whether it is known to be sequentially consistent; a third of the budget may be spent to
+        find out, the first time that somebody asks."""
+        if self._sequential is None:
+            share = budget.share(3)
+            try:
+                self._sequential = not _sequential(self, 0, share).wrong
+            except (OutOfBudget, Undecided):
+                self._sequential = False
+            budget.steps += share.steps
+        return self._sequential
 
 
 class Answer(NamedTuple):
@@ -104,71 +120,61 @@ def _sequential(task: Task, _: int, budget: Budget) -> Answer:
     return Answer(sequential_registers(accesses, budget), "saturation+frontier")
 
 
-def _convergence(task: Task, _: int, budget: Budget) -> Answer:
-    accesses = task.accesses
-
-    def decide(accesses: Accesses, sources: list[int]) -> list[str]:
-        budget.spend(len(accesses))
-        return convergence(accesses, sources, budget)
-
-    return _searched(accesses, accesses.reads, decide, budget, "bad patterns")
-
-
-def _causal(task: Task, _: int, budget: Budget) -> Answer:
-    accesses = task.accesses
-
-    def decide(accesses: Accesses, sources: list[int]) -> list[str]:
-        budget.spend(len(accesses))
-        return causal(accesses, sources)
-
-    return _searched(accesses, accesses.reads, decide, budget, "bad patterns")
-
-
-def _memory(task: Task, _: int, budget: Budget) -> Answer:
-    accesses = task.accesses
-
-    def decide(accesses: Accesses, sources: list[int]) -> list[str]:
-        return memory(accesses, sources, budget)
-
-    answer = _searched(accesses, accesses.reads, decide, budget, "bad patterns")
-    if answer.wrong and accesses.ambiguous:
-        weaker = _causal(task, 0, budget)
-        if weaker.wrong:
-            return weaker
-        raise Undecided(
-            "values were written more than once, and a read may be explained by one write in one "
-            "order and by another write in another"
-        )
-    return answer
-
-
 def _searched(
-    accesses: Accesses,
-    reads: list[int],
-    decide: Callable[[Accesses, list[int]], list[str]],
-    budget: Budget,
-    algorithm: str,
-) -> Answer:
-    wrong = accesses.thin_air()
-    if wrong:
-        return Answer(wrong, "values")
-    if accesses.ambiguous:
-        algorithm += "+sources"
-    return Answer(find_sources(accesses, reads, decide, budget), algorithm)
-
-
-def _simple(
     decide: Callable[[Accesses, Budget], list[str]], algorithm: str
 ) -> Callable[[Task, int, Budget], Answer]:
+    """Decided by `decide`, once it is known which write each read saw.
+
+    If values repeat, that is a search. A sequentially consistent history has all models that ask,
+    and to find it so may be much cheaper, so that is tried before most of the budget is spent.
+    """
+
     def decided(task: Task, _: int, budget: Budget) -> Answer:
         accesses = task.accesses
         wrong = accesses.thin_air()
         if wrong:
             return Answer(wrong, "values")
-        used = algorithm + "+sources" if accesses.ambiguous else algorithm
-        return Answer(decide(accesses, budget), used)
+        if not accesses.ambiguous:
+            return Answer(decide(accesses, budget), algorithm)
+        quick = budget.share(QUICK_SHARE)
+        try:
+            return Answer(decide(accesses, quick), algorithm + "+sources")
+        except OutOfBudget:
+            pass
+        finally:
+            budget.steps += quick.steps
+        if task.is_sequential(budget):
+            return Answer([], "sequential")
+        return Answer(decide(accesses, budget), algorithm + "+sources")
 
     return decided
+
+
+def _each_choice(
+    decide: Callable[[Accesses, list[int], Budget], list[str]],
+) -> Callable[[Accesses, Budget], list[str]]:
+    """`decide` for every choice of the writes that reads saw, until one has nothing wrong."""
+
+    def decided(accesses: Accesses, budget: Budget) -> list[str]:
+        def check(accesses: Accesses, sources: list[int]) -> list[str]:
+            return decide(accesses, sources, budget)
+
+        sources = accesses.fixed_sources()
+        return find_sources(accesses, sources, accesses.reads, check, budget)
+
+    return decided
+
+
+def _memory(accesses: Accesses, budget: Budget) -> list[str]:
+    wrong = _each_choice(memory)(accesses, budget)
+    if wrong and accesses.ambiguous:
+        wrong = _each_choice(causal)(accesses, budget)
+        if not wrong:
+            raise Undecided(
+                "values were written more than once, and a read may be explained by one write in "
+                "one order and by another write in another"
+            )
+    return wrong
 
 
 def _k_atomic(task: Task, k: int, budget: Budget) -> Answer:
@@ -197,12 +203,24 @@ def _eventual(task: Task, settling_ns: int, budget: Budget) -> Answer:
     return Answer(wrong, "convergence", note)
 
 
+def _monotonic_writes(task: Task, _: int, budget: Budget) -> Answer:
+    return Answer(task.accesses.thin_air(), "values")
+
+
 _WEAKEST_FIRST = (
+    Consistency(
+        name="monotonic-writes",
+        holds="as far as reads of single values show, which alone cannot break it (pram has it, "
+        "with monotonic reads and read-your-writes)",
+        broken="a value was read that nobody wrote",
+        implies=(),
+        decide=_monotonic_writes,
+    ),
     Consistency(
         name="eventual",
         holds="after the last write of a key had settled, all its reads agree",
         broken="reads do not converge",
-        implies=(),
+        implies=("monotonic-writes",),
         decide=_eventual,
         parameter="duration",
     ),
@@ -210,64 +228,59 @@ _WEAKEST_FIRST = (
         name="monotonic-reads",
         holds="no process sees a value come back",
         broken="a process sees a value come back",
-        implies=(),
-        decide=_simple(sessions.monotonic_reads, "sessions"),
+        implies=("monotonic-writes",),
+        decide=_searched(sessions.monotonic_reads, "sessions"),
     ),
     Consistency(
         name="read-your-writes",
-        holds="every process sees its own writes",
+        holds="every process sees its own writes, or what can have been ordered after them",
         broken="a process does not see its own write",
-        implies=(),
-        decide=_simple(sessions.read_your_writes, "sessions"),
-    ),
-    Consistency(
-        name="monotonic-writes",
-        holds="nobody sees the writes of one process in another order",
-        broken="the writes of one process are seen in another order",
-        implies=(),
-        decide=_simple(sessions.monotonic_writes, "sessions"),
+        implies=("monotonic-writes",),
+        decide=_searched(sessions.read_your_writes, "sessions"),
     ),
     Consistency(
         name="writes-follow-reads",
-        holds="nobody sees an answer and later what it answered",
-        broken="a write is seen, and later what its writer had read before",
-        implies=(),
-        decide=_simple(sessions.writes_follow_reads, "sessions"),
+        holds="every write can be ordered after what its writer had read (causal-memory has it, "
+        "with monotonic reads)",
+        broken="writes were each made by one who had read the one before, in a circle",
+        implies=("monotonic-writes",),
+        decide=_searched(sessions.writes_follow_reads, "sessions"),
     ),
     Consistency(
         name="pram",
         holds="each process has an order of all writes, each process's in its order, that explains "
         "its reads",
         broken="a process's reads fit no order of the writes that keeps each process's order",
-        implies=("monotonic-reads", "read-your-writes", "monotonic-writes"),
-        decide=_simple(pram, "views"),
+        implies=("monotonic-reads", "read-your-writes"),
+        decide=_searched(pram, "views"),
     ),
     Consistency(
         name="causal",
         holds="each read is explained by an order of what came causally before it",
         broken="a read contradicts what came causally before it",
-        implies=("read-your-writes", "monotonic-writes", "writes-follow-reads"),
-        decide=_causal,
+        implies=("read-your-writes", "writes-follow-reads"),
+        decide=_searched(_each_choice(causal), "bad patterns"),
     ),
     Consistency(
         name="causal-memory",
-        holds="each process has an order of all writes, within causality, that explains its reads",
-        broken="a process's reads fit no order of the writes that keeps causality",
+        holds="each process has an order of what came causally before it, within causality, that "
+        "explains its reads",
+        broken="a process's reads fit no order of what came causally before it",
         implies=("causal", "pram"),
-        decide=_memory,
+        decide=_searched(_memory, "bad patterns"),
     ),
     Consistency(
         name="causal-convergence",
         holds="one order of all writes, within causality, explains each read by what it knew",
         broken="reads fit no one order of the writes that keeps causality",
         implies=("causal", "monotonic-reads"),
-        decide=_convergence,
+        decide=_searched(_each_choice(convergence), "bad patterns"),
     ),
     Consistency(
         name="k-atomic",
         holds="an order within real time lets every read return one of the k latest writes",
         broken="no order within real time lets every read return one of the k latest writes",
-        implies=(),
+        implies=("writes-follow-reads",),
         decide=_k_atomic,
         parameter="count",
         default=2,
@@ -276,7 +289,7 @@ _WEAKEST_FIRST = (
         name="bounded-staleness",
         holds="every read returns what was current at its time or at most so much earlier",
         broken="a read returns what was no longer current so much earlier",
-        implies=(),
+        implies=("writes-follow-reads",),
         decide=_bounded_staleness,
         parameter="duration",
         default=100_000_000,
@@ -332,7 +345,7 @@ def parse(text: str) -> Model:
     if not given:
         return Model(consistency, consistency.default)
     if consistency.parameter == "count":
-        if not (value.isascii() and value.isdigit() and 1 <= int(value[:4]) <= K_MAX):
+        if not re.fullmatch("[1-9][0-9]?", value) or int(value) > K_MAX:
             raise BadInput(f"consistency {text!r}: expected a whole number from 1 to {K_MAX}")
         return Model(consistency, int(value))
     if consistency.parameter == "duration":

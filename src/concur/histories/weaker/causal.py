@@ -15,7 +15,7 @@ patterns* is there:
 * WriteCORead: a read of write `a`, with another write `b` of that key causally between.
 
 Vector clocks find them: for a read it is enough to look at the last write of each process in its
-causal past. O(n k) for n accesses of k processes, times a logarithm.
+causal past. O(n k) for n accesses that know of k processes, times a logarithm.
 
 Traps: keys cannot be checked one by one; causality runs across them. Real time plays no role.
 """
@@ -23,27 +23,29 @@ Traps: keys cannot be checked one by one; causality runs across them. Real time 
 from collections.abc import Sequence
 
 from concur.histories.weaker.accesses import INITIAL, UNKNOWN, Accesses
+from concur.histories.weaker.budget import Budget
 from concur.histories.weaker.order import Order
 
 
-def causal(accesses: Accesses, sources: Sequence[int]) -> list[str]:
+def causal(accesses: Accesses, sources: Sequence[int], budget: Budget) -> list[str]:
     """What is wrong, line by line; empty if it is causally consistent (CC)."""
-    return causal_order(accesses, sources)[1]
+    return causal_order(accesses, sources, budget)[1]
 
 
-def causal_order(accesses: Accesses, sources: Sequence[int]) -> tuple[Order, list[str]]:
+def causal_order(
+    accesses: Accesses, sources: Sequence[int], budget: Budget
+) -> tuple[Order, list[str]]:
     """The least causal order, and the first bad pattern in it, if any."""
-    order = Order(accesses, sources)
+    order = Order(accesses, sources, budget)
     if order.cycle:
         return order, ["Each of these had to come before the next (CyclicCO):", *order.cycle]
     for read in accesses.reads:
         source = sources[read]
         if source == UNKNOWN:
             continue
-        key = accesses.key[read]
-        for process in order.writers.get(key, ()):
-            write = order.last_write(key, process, read)
-            if write < 0 or write == source:
+        for write in order.last_writes(accesses.key[read], read):
+            budget.spend()
+            if write == source:
                 continue
             if source == INITIAL:
                 lines = [

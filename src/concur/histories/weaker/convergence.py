@@ -30,16 +30,15 @@ def convergent_order(
     accesses: Accesses, sources: Sequence[int], budget: Budget
 ) -> tuple[Order, list[str]]:
     """The causal order with all conflict edges, and what is wrong with it, if anything."""
-    order, wrong = causal_order(accesses, sources)
+    order, wrong = causal_order(accesses, sources, budget)
     if wrong:
         return order, wrong
     conflicts = [
         (write, sources[read], read)
         for read in accesses.reads
         if sources[read] >= 0
-        for process in order.writers[accesses.key[read]]
-        if (write := order.last_write(accesses.key[read], process, read)) >= 0
-        and write != sources[read]
+        for write in order.last_writes(accesses.key[read], read)
+        if write != sources[read]
     ]
     for write, source, read in conflicts:  # of the causal order alone, so first all, then infer
         if order.before(write, source):
@@ -55,5 +54,5 @@ def convergent_order(
             ]
         event = accesses.operations[read].index
         why = f"event {event} knew of both and saw {accesses.value(source)}"
-        order.infer(write, source, why, budget)
+        order.infer(write, source, why)
     return order, []

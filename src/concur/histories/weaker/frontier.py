@@ -157,9 +157,7 @@ class Registers:
         key = accesses.key[i]
         if not accesses.is_write[i] or key in state:
             return None
-        own = accesses.process[i]
-        clock = self.order.clocks[i]
-        if any(position[p] < rank for p, rank in enumerate(clock) if p != own):
+        if any(position[p] < rank for p, rank in self.order.clocks[i].items()):
             return None
         left = self.reads_of.get(i, 0)
         if not left:
@@ -173,7 +171,7 @@ class Registers:
 
     def preference(self, i: int) -> int:
         """How much came before it: clocks of processes that do not communicate say nothing."""
-        return sum(self.order.clocks[i])
+        return self.accesses.rank[i] + sum(self.order.clocks[i].values())
 
 
 class Machines:

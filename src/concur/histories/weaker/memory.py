@@ -25,13 +25,13 @@ from concur.histories.weaker.views import view
 
 def memory(accesses: Accesses, sources: Sequence[int], budget: Budget) -> list[str]:
     """What is wrong, line by line; empty if it is a causal memory."""
-    order, wrong = causal_order(accesses, sources)
+    order, wrong = causal_order(accesses, sources, budget)
     if wrong:
         return wrong
     for chain in accesses.processes:
-        budget.spend(len(accesses))
         reads = [i for i in chain if not accesses.is_write[i]]
-        wrong = view(order.fork(), reads, budget)
-        if wrong:
-            return wrong
+        if len(reads) > 1:  # causality explains each read alone
+            wrong = view(order.fork(), reads, budget)
+            if wrong:
+                return wrong
     return []

@@ -6,7 +6,8 @@ order of all writes and its own reads that respects the order of every process a
 read returns the last write of its key before it.
 
 Algorithm: one saturated view for each process (`views`) over the writes of all and the reads of
-one: that is causal memory of the history from which all other reads were taken out. If values
+one: that is causal memory of the history from which all other reads were taken out. The order of
+the writes is built once, and forked for each process. If values
 repeat, sources are searched for one process at a time, which is exact: views need not agree.
 
 Trap: keys cannot be checked one by one; process order runs across them. In Viotti and Vukolic's
@@ -25,27 +26,25 @@ from concur.histories.weaker.views import view
 
 def pram(accesses: Accesses, budget: Budget) -> list[str]:
     """What is wrong, line by line; empty if every process has a view."""
+    sources = accesses.fixed_sources()
+    written = Order(accesses, sources, budget, writes_only=True)
     for chain in accesses.processes:
+        if len(chain) == 1:
+            continue  # some order explains one access
         reads = [i for i in chain if not accesses.is_write[i]]
-        if not reads:
-            continue
-        included = accesses.is_write.copy()
-        for read in reads:
-            included[read] = True
 
         def check(
             accesses: Accesses,
             sources: Sequence[int],
-            included: Sequence[bool] = included,
+            chain: Sequence[int] = chain,
             reads: Sequence[int] = reads,
         ) -> list[str]:
-            budget.spend(len(accesses))
-            order = Order(accesses, sources, included)
+            order = written.seen_by(chain, sources)
             if order.cycle:
                 return ["Each of these had to come before the next:", *order.cycle]
             return view(order, reads, budget)
 
-        wrong = find_sources(accesses, reads, check, budget)
+        wrong = find_sources(accesses, sources, reads, check, budget) if reads else []
         if wrong:
             process = accesses.operations[chain[0]].process
             return [f"Process {process} has no view of all writes:", *wrong]

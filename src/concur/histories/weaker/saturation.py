@@ -18,7 +18,7 @@ from concur.histories.weaker.order import Order
 
 def saturate(accesses: Accesses, sources: Sequence[int], budget: Budget) -> tuple[Order, list[str]]:
     """The order so far, and why there is none, line by line."""
-    order = Order(accesses, sources)
+    order = Order(accesses, sources, budget)
     if order.cycle:
         return order, ["Each of these had to come before the next:", *order.cycle]
     reads = [read for read in accesses.reads if sources[read] != UNKNOWN]
@@ -37,7 +37,7 @@ def saturate(accesses: Accesses, sources: Sequence[int], budget: Budget) -> tupl
                         "and the other way round, since " + why + ":",
                         *(order.path([a]) + order.path([b])),
                     ]
-                order.infer(a, b, why, budget)
+                order.infer(a, b, why)
                 news = True
     return order, []
 
@@ -53,15 +53,15 @@ def _rules(order: Order, read: int, budget: Budget) -> list[tuple[int, int, str]
     source, key = order.sources[read], accesses.key[read]
     found = []
     event, value = accesses.operations[read].index, accesses.value(source)
-    for process in order.writers.get(key, ()):
-        budget.spend()
-        if source == INITIAL:
-            first = order.writes[key, process][0]
-            found.append((read, first, f"event {event} saw the initial value"))
-            continue
-        write = order.last_write(key, process, read)
-        if write >= 0 and write != source:
+    writers = order.writes.get(key, {})
+    budget.spend(len(writers))
+    if source == INITIAL:
+        why = f"event {event} saw the initial value"
+        return [(read, writes[0], why) for writes in writers.values()]
+    for write in order.last_writes(key, read):
+        if write != source:
             found.append((write, source, f"event {event} came after and saw {value}"))
+    for process in writers:
         write = order.first_write_after(key, process, source)
         if write >= 0:
             found.append((read, write, f"event {event} saw {value}, not yet what came next"))

@@ -42,7 +42,7 @@ def sequential(history: History, machine: Specification, budget: Budget) -> list
     """Any machine. Lines, empty if it holds."""
     operations = []
     for op in history.operations():
-        if dropped(op.type, op.error):
+        if dropped(op):
             continue
         try:
             command = machine.command(op.f, op.key, op.value)

@@ -22,32 +22,29 @@ Check = Callable[[Accesses, list[int]], list[str]]
 
 
 def find_sources(
-    accesses: Accesses, reads: Sequence[int], check: Check, budget: Budget
+    accesses: Accesses, sources: list[int], reads: Sequence[int], check: Check, budget: Budget
 ) -> list[str]:
     """Empty if some assignment of sources to `reads` passes `check`; else why none does.
 
-    All other reads are ignored. Raises OutOfBudget.
+    `sources` are the `fixed_sources`, of which those of `reads` are filled in. So who asks of many
+    parts of a history shares one list among them, and `check` looks at the reads of its part alone.
+    Raises OutOfBudget.
     """
-    sources = [UNKNOWN] * len(accesses)
-    open_ = []
-    for i in reads:
-        if len(accesses.candidates[i]) == 1:
-            sources[i] = accesses.candidates[i][0]
-        else:
-            open_.append(i)
+    open_ = [i for i in reads if len(accesses.candidates[i]) > 1]
     wrong = check(accesses, sources)
     if wrong or not open_:
         return wrong
     choices = [_likeliest_first(accesses, i) for i in open_]
-    likely = sources.copy()
     for i, choice in zip(open_, choices, strict=True):
-        likely[i] = choice[0]
-    first = check(accesses, likely)
+        sources[i] = choice[0]
+    first = check(accesses, sources)
     if not first:
         return []
+    for i in open_:
+        sources[i] = UNKNOWN
     tried = [0] * len(open_)
     depth = 0
-    cost = 1 + len(accesses)
+    cost = 1 + len(reads)
     while depth >= 0:
         if depth == len(open_):
             return []

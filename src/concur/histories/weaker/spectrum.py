@@ -59,8 +59,13 @@ class Spectrum(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def first_broken(self) -> Placement | None:
-        """The weakest broken model, with its witness; None if none is broken."""
-        return next((p for p in self.placements if p.status == "broken"), None)
+        """The weakest broken model, with its witness; None if none is broken.
+
+        If that follows from another one, which is no stronger, it is the other, which has it."""
+        broken = next((p for p in self.placements if p.status == "broken"), None)
+        while broken is not None and broken.follows_from:
+            broken = self[broken.follows_from]
+        return broken
 
     def table(self) -> list[str]:
         """A line for each model, weakest first."""

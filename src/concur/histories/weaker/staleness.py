@@ -14,11 +14,12 @@ both approximations are tried, and if they disagree the whole history is searche
 rare cases, the verdict is "unknown").
 """
 
-import re
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from concur.errors import BadInput
-from concur.histories.admission import dropped
+from concur.histories.admission import Admitted, dropped
 from concur.histories.check import check
 from concur.histories.explain import describe
 from concur.histories.history import History, Operation
@@ -31,11 +32,27 @@ from concur.histories.verdict import Verdict
 from concur.histories.weaker.budget import Budget, OutOfBudget, Undecided
 
 
+class Moved(Admitted):
+    """Operations at other times, under the event numbers that they had."""
+
+    __slots__ = ("_moved",)
+
+    def __init__(self, model: str, operations: list[Operation]) -> None:
+        super().__init__(model)
+        self._moved = operations
+
+    def operations(self) -> list[Operation]:
+        return self._moved
+
+    def __len__(self) -> int:
+        return len(self._moved)
+
+
 def bounded_staleness(
     history: History, machine: Specification, delta_ns: int, budget: Budget
 ) -> list[str]:
     """What is wrong, line by line; empty if no read is staler than `delta_ns`."""
-    operations = [op for op in history.operations() if not dropped(op.type, op.error)]
+    operations = [op for op in history.operations() if not dropped(op)]
     reads = []
     for op in operations:
         try:
@@ -43,20 +60,17 @@ def bounded_staleness(
         except BadInput as error:
             raise BadInput(f"history, event {op.index}: {error}") from None
     timeline = strict(operations)
-    verdict, moved = _check(operations, reads, timeline, delta_ns, machine, budget)
+    verdict, lines = _check(operations, reads, timeline, delta_ns, machine, budget)
     if verdict.valid is False and timeline.entangled:
         timeline = loose(operations)
-        verdict, moved = _check(operations, reads, timeline, delta_ns, machine, budget)
+        verdict, lines = _check(operations, reads, timeline, delta_ns, machine, budget)
         if verdict.valid is True:
             return _whole(operations, reads, timeline, delta_ns, machine, budget)
     if verdict.valid == "unknown":
         raise Undecided(verdict.reason.removeprefix("undecided: "))
     if verdict.valid is True:
         return []
-    lines = [f"Even if every read had begun {duration(delta_ns)} earlier:"]
-    for line in verdict.anomaly:
-        lines.append(_own_words(line, moved))
-    return lines
+    return [f"Even if every read had begun {duration(delta_ns)} earlier:", *lines]
 
 
 def _events(
@@ -83,21 +97,30 @@ def _check(
     delta_ns: int,
     machine: Specification,
     budget: Budget,
-) -> tuple[Verdict, dict[int, Operation]]:
-    events = _events(operations, reads, timeline, delta_ns)
-    moved = History(machine.name)
-    handles: dict[int, int] = {}
-    index: dict[int, Operation] = {}
-    for number, (time, returns, i) in enumerate(events):
-        op = operations[i]
-        if not returns:
-            handles[i] = moved.invoke(i, op.f, op.key, op.value, time)
-            index[number] = op
-        else:
-            moved.complete(handles[i], op.type, op.result, time, op.error)
-    verdict = check(moved, machine, budget.seconds_left, max(1, budget.steps_left))
+) -> tuple[Verdict, list[str]]:
+    """The verdict on the operations as moved, and its lines in terms of them as they were."""
+    calls, returns = dict[int, int](), dict[int, int]()
+    for time, ends, i in _events(operations, reads, timeline, delta_ns):
+        (returns if ends else calls)[i] = time
+    moved = {
+        i: replace(operations[i], process=i, call_ns=call, return_ns=returns.get(i))
+        for i, call in calls.items()
+    }
+    verdict = check(
+        Moved(machine.name, list(moved.values())),
+        machine,
+        budget.seconds_left,
+        max(1, budget.steps_left),
+    )
     budget.steps += verdict.steps
-    return verdict, index
+    if not verdict.anomaly:
+        return verdict, []
+    told = {describe(op): describe(operations[i]) for i, op in moved.items()}
+    lines = []
+    for line in verdict.anomaly:
+        text = line.lstrip()
+        lines.append(line.removesuffix(text) + told.get(text, text))
+    return verdict, lines
 
 
 def _whole(
@@ -134,16 +157,6 @@ def _whole(
         raise OutOfBudget(str(out)) from None
     finally:
         budget.steps += search.steps
-
-
-DESCRIBED = re.compile(r"(\s*)process \d+: .*\(events? (\d+)(-\d+)?\)$")
-"""A line, or its end, by `describe`: its operation has the event number."""
-
-
-def _own_words(line: str, moved: dict[int, Operation]) -> str:
-    """A line about an operation of the moved history, in terms of the history as it was."""
-    found = DESCRIBED.match(line)
-    return found[1] + describe(moved[int(found[2])]) if found else line
 
 
 def duration(ns: int) -> str:

@@ -25,16 +25,17 @@ from concur.histories.weaker.order import Order
 def view(order: Order, reads: Sequence[int], budget: Budget) -> list[str]:
     """Saturate `order` for the process of `reads`; what is wrong, empty if there is a view."""
     accesses, sources = order.accesses, order.sources
-    queue = deque(read for read in reads if sources[read] != UNKNOWN)
+    # The last first: what follows from it reaches a few, and the rest of what the earlier ones add
+    # soon meets what knows it already.
+    queue = deque(read for read in reversed(reads) if sources[read] != UNKNOWN)
     queued = dict.fromkeys(queue, True)
     while queue:
         read = queue.popleft()
         queued[read] = False
-        source, key = sources[read], accesses.key[read]
-        for process in order.writers.get(key, ()):
+        source = sources[read]
+        for write in order.last_writes(accesses.key[read], read):
             budget.spend()
-            write = order.last_write(key, process, read)
-            if write < 0 or write == source:
+            if write == source:
                 continue
             if source == INITIAL:
                 return [
@@ -55,7 +56,7 @@ def view(order: Order, reads: Sequence[int], budget: Budget) -> list[str]:
                 ]
             event = accesses.operations[read].index
             why = f"event {event} came after and saw {accesses.value(source)}"
-            for changed in order.infer(write, source, why, budget):
+            for changed in order.infer(write, source, why):
                 if queued.get(changed) is False:
                     queued[changed] = True
                     queue.append(changed)
