@@ -1,0 +1,36 @@
+"""The model checker: every order of messages, timeouts, crashes and choices, up to a bound.
+
+`verify` explores the protocols of the house, and yours: the very code that runs. `explore` goes
+through all states of any `Model`; a `System` is the model of places that run a `Behaviour` each and
+exchange messages.
+"""
+
+from concur.verify.behaviour import Behaviour, Observer, Step, Unobserved
+from concur.verify.budget import Budget, Progress
+from concur.verify.exploration import Exploration, Moment
+from concur.verify.explore import explore
+from concur.verify.model import Model
+from concur.verify.packing import UNBOUNDED
+from concur.verify.system import Action, Parts, System
+from concur.verify.verify import Verification, verify
+from concur.verify.walks import walk
+
+__all__ = [
+    "UNBOUNDED",
+    "Action",
+    "Behaviour",
+    "Budget",
+    "Exploration",
+    "Model",
+    "Moment",
+    "Observer",
+    "Parts",
+    "Progress",
+    "Step",
+    "System",
+    "Unobserved",
+    "Verification",
+    "explore",
+    "verify",
+    "walk",
+]

@@ -1,0 +1,53 @@
+"""What an exploration answers."""
+
+import builtins
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from concur.verify.budget import StoppedBy
+
+Strategy = Literal["breadth-first", "depth-first", "deepening", "walks"]
+
+
+class Moment(NamedTuple):
+    """One state of a trace, and what led to it ("" for the first)."""
+
+    label: str
+    state: Any
+
+
+Trace = tuple[Moment, ...]
+
+
+class Exploration(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `explore`, complete or partial.
+
+    `verdict` is "holds" only if every reachable state was seen, none was wrong and every claim of
+    `sometimes` was met; "violated" says that `property` does not hold, why, and by which `trace`;
+    else it is "unknown". `transitions` are the generated states, initial ones and repeated ones
+    with them. `depth` is the number of steps to the farthest state that was seen: on shortest paths
+    with breadth-first and deepening, on the paths taken with depth-first. `covered` is one
+    sentence that claims no more than was done. `examples` has a trace to each claim that was met.
+    """
+
+    model: str
+    strategy: Strategy
+    symmetry: bool
+    unique_states: int
+    transitions: int
+    depth: int
+    exhausted: bool
+    verdict: Literal["holds", "violated", "unknown"]
+    property: str = ""
+    reason: str = ""
+    trace: Trace = ()
+    examples: Mapping[str, Trace] = {}
+    seconds: float
+    stopped_by: StoppedBy = ""
+    covered: str
+
+    @builtins.property
+    def states_per_second(self) -> float:
+        return self.unique_states / self.seconds if self.seconds else 0.0
