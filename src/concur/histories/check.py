@@ -17,6 +17,7 @@ from functools import cached_property
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from concur.collector import resting
 from concur.errors import BadInput
 from concur.histories.admission import admitted
 from concur.histories.certificate import merged, verify
@@ -41,6 +42,7 @@ STEPS_MAX = 5_000_000
 """A step takes about a microsecond and, when it finds something new, 300 bytes of memory."""
 
 
+@resting()
 def check(
     history: History,
     machine: Specification | str = "",
