@@ -3,12 +3,12 @@
 import pytest
 
 from concur.chance import Stream
-from concur.histories import search
+from concur.histories import check, search
 from concur.histories.models import model
 from concur.histories.search import OutOfBudget, Search
 from concur.histories.timeline import strict
 from concur.machines.register import Register
-from tests.histories.helpers import history_of, random_calls
+from tests.histories.helpers import Call, history_of, random_calls
 
 ASKS = [("write", None, i % 3) for i in range(20)] + [("read", None, None)] * 20
 ASKS += [("cas", None, (i % 3, (i + 1) % 3)) for i in range(10)]
@@ -58,3 +58,12 @@ def test_time_is_out_before_anything_is_laid_out() -> None:
     assert found._held == 0
     with pytest.raises(OutOfBudget, match="time"):
         found.run(10**9, 0.0)
+
+
+def test_memory_is_a_budget_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "REMEMBERED_MAX", 5)
+    calls = [Call(i, "add", None, 3**i, 0, 100) for i in range(8)]
+    calls.append(Call(9, "read", None, None, 0, 100, result=2))
+    verdict = check(history_of(calls), "counter")
+    assert verdict.valid == "unknown"
+    assert "ran out of memory (5 configurations) within its budget" in verdict.reason

@@ -56,7 +56,8 @@ def check(
 
     The machine is the sequential specification, or the name of a model (`concur.histories.models`);
     without it, the model that the history names. Past `steps_max` steps (the same on every
-    computer) or `budget_s` seconds of search the verdict is "unknown". `witness` is an order that
+    computer), `budget_s` seconds of search, or two million configurations remembered (600 MB), the
+    verdict is "unknown", and says which. `witness` is an order that
     may be right: numbers of operations, as `History.invoke` gives them. With `certificate`, a valid
     verdict holds such an order, which `concur.histories.certificate` re-checks. Raises BadInput
     if an operation is none of the machine's.

@@ -60,6 +60,9 @@ from concur.histories.polynomial.base import Decision
 from concur.histories.specification import Specification
 from concur.histories.timeline import Timeline
 
+REMEMBERED_MAX = 2_000_000
+"""Configurations that are remembered, some 300 bytes each: the budget in memory."""
+
 CLOCK_STEPS = 128
 """The wall clock is read once in so many expansions."""
 SHOWN_MAX = 12
@@ -81,7 +84,7 @@ Path = tuple[Any, int] | None  # operations put into the order, the last one fir
 
 
 class OutOfBudget(Exception):
-    """Raised inside the search when steps or seconds run out; says which."""
+    """Raised inside the search when steps, seconds or memory run out; says which."""
 
 
 class Window(NamedTuple):
@@ -255,6 +258,7 @@ class Search:
         self._deadline = deadline
         self._clock = 0
         self._tried: dict[tuple[int, int, int], list[int]] = {}
+        self._remembered = 0
         self._blamed_at, self._blamed = 0, dict[int, None]()
         end = len(self._returning) - 1
         start, _ = self._settle(0, 0, 0, self._machine.initial)
@@ -447,6 +451,9 @@ class Search:
         if any(smaller & used == smaller for smaller in sets):
             return False
         sets.append(used)
+        self._remembered += 1
+        if self._remembered > REMEMBERED_MAX:
+            raise OutOfBudget(f"memory ({REMEMBERED_MAX:,} configurations)")
         return True
 
     def _hopeful(self, p: int, done: int, used: int, state: int) -> bool:
