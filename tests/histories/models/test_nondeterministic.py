@@ -10,6 +10,7 @@ from concur.errors import BadInput
 from concur.histories import History, assert_consistent, check
 from concur.histories.models import UNKNOWN, Asked, Nondeterministic, model, nondeterministic
 from concur.histories.stream import check_stream
+from concur.histories.weaker import check_consistency
 from tests.histories.helpers import Call, history_of
 from tests.histories.models.plain import precedes
 
@@ -189,3 +190,20 @@ def test_more_states_than_fit_are_undecided(monkeypatch: pytest.MonkeyPatch) -> 
     assert verdict.reason == "undecided: the search ran out of 10 states at once within its budget"
     assert check_stream(history_of(calls).events(), Bag()).valid == "unknown"
     assert check(history_of(calls[:3]), Bag()).valid is True
+
+
+class NoStarts(Stale):
+    def starts(self) -> Any:
+        return 3
+
+
+@pytest.mark.parametrize("consistency", ["linearizable", "sequential"])
+@pytest.mark.parametrize("broken", [NoStarts(), Broken()])
+def test_a_model_that_fails_is_no_verdict_of_any_consistency(
+    broken: Nondeterministic, consistency: str
+) -> None:
+    history = history_of(
+        [Call(0, "write", "x", 1, 0, 1), Call(1, "read", "x", None, 2, 3, result=1)]
+    )
+    with pytest.raises(BadInput, match="model stale: its step failed: "):
+        check_consistency(history, broken, consistency)

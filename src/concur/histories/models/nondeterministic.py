@@ -80,7 +80,10 @@ class Nondeterministic:
     # --- as the checkers see it ------------------------------------------------------------------
 
     def initial(self) -> "States":
-        return _states(self.starts())
+        try:
+            return _states(self.starts())
+        except Exception as error:
+            raise StepFailed(f"starts: {type(error).__name__}: {error}") from error
 
     def apply(self, state: "States", command: "_Told") -> tuple["States", Any]:
         after: list[Hashable] = []

@@ -1,6 +1,8 @@
 """`check_consistency`: does a history have a given consistency?"""
 
+from concur.errors import BadInput
 from concur.histories.history import History
+from concur.histories.models.nondeterministic import StepFailed, TooManyStates
 from concur.histories.specification import Specification
 from concur.histories.verdict import Valid, Verdict
 from concur.histories.weaker.budget import Budget, NotApplicable, OutOfBudget, Undecided
@@ -36,8 +38,10 @@ def judge(task: Task, model: Model, budget: Budget) -> Verdict:
     algorithm, wrong = "none", list[str]()
     try:
         answer = model.consistency.decide(task, model.parameter, budget)
-    except OutOfBudget as out:
+    except (OutOfBudget, TooManyStates) as out:
         reason = f"undecided: ran out of {out} within the budget"
+    except StepFailed as failed:
+        raise BadInput(f"model {task.machine.name}: its step failed: {failed}") from failed
     except Undecided as why:
         reason = f"undecided: {why}"
     except NotApplicable as why:
