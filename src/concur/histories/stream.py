@@ -50,6 +50,7 @@ from concur.histories.explain import phrase
 from concur.histories.formats.reading import history_of
 from concur.histories.history import Event, History, Operation
 from concur.histories.identity import identity
+from concur.histories.models import model
 from concur.histories.specification import Specification
 from concur.histories.timeline import NEVER, Timeline, loose
 from concur.histories.verdict import Valid, Verdict
@@ -72,7 +73,7 @@ EASY_STEPS = 20
 
 def check_stream(
     events: Iterable[Event],
-    machine: Specification,
+    machine: Specification | str,
     budget_s: float = 10.0,
     steps_max: int = STEPS_MAX,
     piece_min: int = PIECE_MIN,
@@ -86,6 +87,8 @@ def check_stream(
     if an operation is none of the machine's, or events are too far from the order of their times.
     """
     started = perf_counter()
+    if isinstance(machine, str):
+        machine = model(machine)
     if getattr(machine, "admit_history", None) is not None:  # it needs to see the end first
         return check(history_of(events), machine, budget_s, steps_max)
     stream = _Stream(machine, budget_s, steps_max, piece_min)

@@ -197,8 +197,13 @@ class NoStarts(Stale):
         return 3
 
 
+class EmptyStarts(Stale):
+    def starts(self) -> Any:
+        return ()
+
+
 @pytest.mark.parametrize("consistency", ["linearizable", "sequential"])
-@pytest.mark.parametrize("broken", [NoStarts(), Broken()])
+@pytest.mark.parametrize("broken", [NoStarts(), EmptyStarts(), Broken()])
 def test_a_model_that_fails_is_no_verdict_of_any_consistency(
     broken: Nondeterministic, consistency: str
 ) -> None:

@@ -16,6 +16,7 @@ from concur.histories.explanation.stuck import Stuck, stuck
 from concur.histories.formats.base import plain
 from concur.histories.history import History, Operation
 from concur.histories.identity import identity
+from concur.histories.models import model
 from concur.histories.models.set import SetModel
 from concur.histories.specification import Specification
 from concur.histories.verdict import Verdict
@@ -108,16 +109,19 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 def explain(
     history: History,
-    machine: Specification,
+    machine: Specification | str = "",
     verdict: Verdict | None = None,
     budget_s: float = 10.0,
 ) -> Explanation:
-    """Why the history is not what `verdict`, or else `check`, says that it is not.
+    """Why the history is not what `verdict`, or else `check`, says that it is not. `machine` is as
+    `check` takes it.
 
     Takes about `budget_s` seconds at most, and as long again for the verdict if there is none; if
     that is enough, it is the same explanation on every computer. Raises ValueError if nothing is
     known to be wrong, and BadInput if an operation is none of the machine's.
     """
+    if isinstance(machine, str):
+        machine = model(machine or history.model)
     if verdict is None:
         verdict = check(history, machine, budget_s, STEPS_MAX)
     if verdict.valid is not False:
@@ -143,8 +147,8 @@ def explain(
     else:
         shown = _as_recorded(operations, named or sorted(reduced.shown))
         lines = [
-            f"No contradiction of fewer than {len(reduced.shown):,} operations was found within "
-            "the budget. What the checker met:",
+            f"No contradiction of fewer than {len(reduced.shown):,} operations was found. "
+            "What the checker met:",
             *_repeated(verdict),
         ]
     return Explanation(

@@ -81,9 +81,12 @@ class Nondeterministic:
 
     def initial(self) -> "States":
         try:
-            return _states(self.starts())
+            states = _states(self.starts())
         except Exception as error:
             raise StepFailed(f"starts: {type(error).__name__}: {error}") from error
+        if not states.members:
+            raise StepFailed("starts: no states, expected one at least")
+        return states
 
     def apply(self, state: "States", command: "_Told") -> tuple["States", Any]:
         after: list[Hashable] = []
