@@ -34,6 +34,18 @@ def test_stdout_is_one_json_object_and_stderr_is_silent(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_reader_that_left_is_no_verdict(options: list[str], tmp_path: Path) -> None:
+    (tmp_path / "h.jsonl").write_text("")
+    command = [*CONCUR, "check", "h.jsonl", "--model", "kv", *options]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, cwd=tmp_path)
+    os.close(writing)
+    assert done.returncode == 141
+    assert b"Traceback" not in done.stderr
+
+
 def test_wrong_input_has_status_2_and_no_traceback() -> None:
     done = run("simulate", "multi-paxos", "--replicas", "0")
     assert done.returncode == 2

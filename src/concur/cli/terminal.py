@@ -1,5 +1,6 @@
 """What verbs print, and where: results on stdout, progress and remarks on stderr."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,9 +13,21 @@ from rich.console import Console
 Advance = Callable[[int, int, str], None]
 
 
+PIPE_CLOSED = 141
+"""Exit status if the reader left, as `head` does: that of SIGPIPE, which is no verdict."""
+
+
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        try:
+            super().on_broken_pipe()
+        except SystemExit:
+            raise SystemExit(PIPE_CLOSED) from None
+
+
 def out() -> Console:
     """For results. Wraps at the terminal's width, or at 80 columns into a file."""
-    return Console(highlight=False, markup=False, emoji=False)
+    return _Output(highlight=False, markup=False, emoji=False)
 
 
 def err() -> Console:
@@ -23,7 +36,12 @@ def err() -> Console:
 
 def print_json(value: Any) -> None:
     """One JSON object on stdout, and nothing else."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    try:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left at exit
+        raise SystemExit(PIPE_CLOSED) from None
 
 
 @contextmanager
