@@ -410,3 +410,17 @@ def test_names_control_no_terminal() -> None:
     with pytest.raises(AssertionError) as caught:
         assert_consistent(recorder.history)
     assert all(line.isprintable() for line in str(caught.value).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("model", "f"), [("stack", "push"), ("priority-queue", "insert"), ("set", "remove")]
+)
+def test_what_tells_nothing_in_its_model_needs_no_word(model: str, f: str) -> None:
+    recorder = History.record(model)
+    with recorder.operation(f, value=3):
+        pass
+    (only,) = recorder.history.operations()
+    assert (only.type, only.result) == ("ok", None)
+    said = pytest.raises(RuntimeError, match=f"{f}: call ok, fail or info")
+    with said, History.record().operation(f, value=3):
+        pass

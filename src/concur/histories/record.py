@@ -39,6 +39,7 @@ from weakref import WeakKeyDictionary
 
 from concur.histories.admission import BLIND, MISMATCH
 from concur.histories.history import CompletionType, History, held
+from concur.histories.models import MODELS
 
 ERROR_CHARS_MAX = 200
 
@@ -52,7 +53,7 @@ class Recorder:
 
     Read `history` once they are done; an operation that is still open then counts as one without
     an answer. `fails`: exceptions by which an operation did not happen. `clock` gives nanoseconds
-    that never go back.
+    that never go back. `silent` operations tell nothing: a put and the like, and those of `model`.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Recorder:
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.history = History(model)
+        self.silent = BLIND | frozenset(MODELS[model].blind if model in MODELS else ())
         self.fails = fails
         self._clock = clock
         self._lock = threading.Lock()
@@ -78,7 +80,8 @@ class Recorder:
 
         Say how it ended with `ok(result)`, `fail(why)` or `info(why)`. A block that ends without
         having said it is ok if there is nothing to be told (put, write, append, delete, add,
-        enqueue); otherwise RuntimeError is raised. `fails` adds to those of the recorder. Raises
+        enqueue, and what tells nothing in the recorder's model, as push); otherwise RuntimeError is
+        raised. `fails` adds to those of the recorder. Raises
         BadInput if a history cannot hold the key or the value.
         """
         return Recording(self, f, held(key), held(value), self.fails + fails)
@@ -234,7 +237,7 @@ class Recording:
                 self.fail(why)
             else:
                 self.info(why)
-        elif self._f in BLIND:
+        elif self._f in self._recorder.silent:
             self.ok()
         else:
             self.info("its outcome was not recorded")
