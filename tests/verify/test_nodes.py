@@ -29,8 +29,8 @@ from concur.protocols.viewstamped_replication import ViewstampedReplication
 from concur.testing.unsafe import send_before_durable
 from concur.verify.node_system import NodeSystem
 from concur.verify.nodes import HostState, _words
+from concur.verify.scenario import Scenario
 from concur.verify.stage import Packet
-from concur.verify.verify import system_of
 from tests.verify.ping import (
     Batching,
     Choosing,
@@ -47,7 +47,7 @@ ONE = [[Get("x")]]
 
 def system(protocol: Protocol, **bounds: Any) -> NodeSystem:
     bounds = {"replicas": 1, "clients": 1, "commands": ONE, "timeouts_max": 0, **bounds}
-    return system_of(protocol, **bounds)[0]
+    return Scenario(protocol=protocol, **bounds).system()
 
 
 def states(model: NodeSystem) -> tuple[set[int], int]:
@@ -285,7 +285,9 @@ def test_fresh_nodes_that_are_told_the_same_by_hand_come_to_the_same_states(
     steps = 0
     for seed in range(6):
         crashes = "crash=2" if protocol.tags.durable else "crash=1"
-        model, _ = system_of(protocol, commands=put, timeouts_max=every, faults=crashes)
+        model = Scenario(
+            protocol=protocol, commands=put, timeouts_max=every, faults=crashes
+        ).system()
         dice = Stream(seed, "path")
         by_hand = ByHand(model)
         (state,) = model.initial()

@@ -20,7 +20,8 @@ from concur.protocols.unreplicated import Unreplicated
 from concur.protocols.viewstamped_replication import ViewstampedReplication
 from concur.verify.budget import Budget
 from concur.verify.model import Model
-from concur.verify.verify import Verification, system_of, verify
+from concur.verify.scenario import Scenario
+from concur.verify.verify import Verification, verify
 from concur.verify.walks import walk
 from tests.mutants.multi_paxos import P1, P3, P7, PromiseOvertakesSync, WipedVotesAtOnce
 from tests.mutants.raft import (
@@ -164,7 +165,7 @@ def test_walks_find_a_mutant_and_tell_how_it_breaks(name: str) -> None:
     assert answer.verdict == "violated"
     assert answer.trace, answer.reason
     assert len(answer.trace) == len(answer.moments) - 1
-    model, _ = system_of(protocol, **bounds)
+    model = Scenario(protocol=protocol, **bounds).system()
     states = list(model.initial())
     for label in answer.trace:  # the story can be followed in a fresh model too
         states = [after for s in states for words, after in model.steps(s) if words == label]

@@ -11,8 +11,9 @@ from concur.verify.exploration import Exploration, Moment
 from concur.verify.explore import explore
 from concur.verify.model import Model
 from concur.verify.packing import UNBOUNDED
+from concur.verify.scenario import Scenario
 from concur.verify.system import Action, Parts, System
-from concur.verify.verify import Verification, verify
+from concur.verify.verify import Verification, verify, verify_scenario
 from concur.verify.walks import walk
 
 __all__ = [
@@ -26,11 +27,13 @@ __all__ = [
     "Observer",
     "Parts",
     "Progress",
+    "Scenario",
     "Step",
     "System",
     "Unobserved",
     "Verification",
     "explore",
     "verify",
+    "verify_scenario",
     "walk",
 ]

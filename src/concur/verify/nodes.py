@@ -75,23 +75,24 @@ class HostState(msgspec.Struct, frozen=True, array_like=True):
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What may happen, by the names of the bounds that it costs.
 
-    `timers` maps the name of a timer to the bound that its ringing costs; one that is not named
-    costs `other_timers`, and with "" it never rings. `faults` are "crash" and "wipe", `ticks` says
-    that time may pass, `turns` that the end of a turn is an event. `heard` says which observations
-    anybody wants to hear.
+    `timers` maps the name of a timer and a node ("": any) to the bound that its ringing costs; one
+    that is not named costs `other_timers`, and with "" it never rings. `faults` are "crash" and
+    "wipe", `ticks` says that time may pass, `turns` that the end of a turn is an event. `heard`
+    says which observations anybody wants to hear.
     """
 
-    timers: tuple[tuple[str, str], ...] = ()
+    timers: dict[tuple[str, str], str] = {}
     other_timers: str = "timeout"
     faults: tuple[str, ...] = ()
     ticks: bool = False
     turns: bool = False
     heard: Callable[[Observe], bool] = lambda observed: False
 
-    def timer(self, name: TimerName) -> str:
-        """Which bound it costs that this timer rings; "" if it never does."""
+    def timer(self, name: TimerName, node: str) -> str:
+        """Which bound it costs that this timer of `node` rings; "" if it never does."""
         kind = name if isinstance(name, str) else str(name[0])
-        return next((cost for timer, cost in self.timers if timer == kind), self.other_timers)
+        at_any = self.timers.get((kind, ""), self.other_timers)
+        return self.timers.get((kind, node), at_any)
 
 
 class Cast(msgspec.Struct, frozen=True):
@@ -214,7 +215,7 @@ class Host(Behaviour):
             then = max(seat.uptime, due) if self.tells_time[at] else 0
             late = _with(waits, at, uptime=then)
             ring = Timer(name, path)
-            cost = self.cast.rules.timer(name)
+            cost = self.cast.rules.timer(name, self.seats[at][0])
             for step in self._outcomes(late, lambda stage: stage.step(at, ring)):  # noqa: B023
                 idle = not step.sends and not step.events and not step.costs
                 if idle and _with(step.state, at, uptime=seat.uptime) in (waits, state):

@@ -262,7 +262,7 @@ class Seated:
                 self.saved = {p: s for p, s in self.saved.items() if not f"{p}/".startswith(below)}
 
     def _set_timer(self, effect: SetTimer) -> None:
-        if not self.stage.host.cast.rules.timer(effect.name):
+        if not self.stage.host.cast.rules.timer(effect.name, self.id):
             return
         tells_time = self.stage.host.tells_time[self.at]
         due = self.uptime_ns + max(effect.after_ns, 0) if tells_time else 0
