@@ -14,7 +14,7 @@ import inspect
 import math
 import sys
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Union, dataclass_transform
 
@@ -24,7 +24,7 @@ from concur.errors import BadInput
 
 if TYPE_CHECKING:
     from concur.messages import Message
-    from concur.node import Node
+    from concur.node import Config, Node
 
 _UNSET: Any = object()
 
@@ -140,6 +140,19 @@ class _Described:
     """Gives type checkers the keyword-only `__init__` that parameters make."""
 
 
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
+    """What can happen in a world, for a protocol that is asked what follows from that.
+
+    `asking` are the clients that ask for something, each with how many commands it has. `rings`
+    says whether a timer of that name can ring at a node. `orders`: whether operators give any.
+    """
+
+    config: "Config"
+    asking: tuple[tuple[str, int], ...] = ()
+    rings: Callable[[str, str], bool] = lambda timer, node: True
+    orders: bool = False
+
+
 class Protocol(_Described):
     """Base of all protocols. Subclasses declare parameters and name their roles."""
 
@@ -196,6 +209,24 @@ class Protocol(_Described):
         majorities: no more than n less the largest quorum that anything needs.
         """
         return (replicas - 1) // 2 if self.tags.crash_tolerant else 0
+
+    def interchangeable(self, world: Circumstances) -> tuple[tuple[str, ...], ...]:
+        """Groups of nodes in which it does not matter which is which; none unless a protocol says.
+
+        That is so if nobody's code ever asks more of two of their ids than whether they are equal:
+        no order of ids, no place in a list of members, no number in an id. Where order tells
+        nothing but the order of ids, a tuple is to be declared `unordered_`. Clients are compared
+        with their commands, which is not for the protocol to do. The model checker believes it,
+        and checks it on a sample of what happens (`concur.verify.symmetry`).
+        """
+        return ()
+
+    def tells_time(self, role: Role, world: Circumstances) -> bool:
+        """Whether anything at nodes of `role` depends on `uptime`, if their code reads it at all.
+
+        The model checker does not let time pass where nothing does. It refuses to tell it then.
+        """
+        return True
 
     # --- parameters -------------------------------------------------------------------------------
 

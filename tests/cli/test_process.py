@@ -53,11 +53,13 @@ def test_wrong_input_has_status_2_and_no_traceback() -> None:
     assert done.stderr == "concur: replicas: 0, expected a whole number of at least 1\n"
 
 
-def test_help_does_not_load_what_only_runs_need() -> None:
-    heavy = ["joblib", "matplotlib", "numpy", "concur.simulate.world", "concur.protocols"]
+@pytest.mark.parametrize("verb", ["compare", "verify"])
+def test_help_does_not_load_what_only_runs_need(verb: str) -> None:
+    heavy = ["joblib", "matplotlib", "numpy", "concur.simulate.world", "concur.protocols",
+             "concur.verify"]  # fmt: skip
     program = (
         "import sys\nfrom concur.cli import app\n"
-        "app(['compare', '--help'], standalone_mode=False)\n"
+        f"app(['{verb}', '--help'], standalone_mode=False)\n"
         f"print([m for m in {heavy} if m in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

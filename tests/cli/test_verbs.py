@@ -256,7 +256,7 @@ def _other_heartbeat(self: Protocol, replicas: int) -> Protocol:
 # --- help -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", ["list", "compare", "simulate", "replay"])
+@pytest.mark.parametrize("verb", ["list", "compare", "simulate", "replay", "verify"])
 def test_help_shows_an_example(verb: str) -> None:
     done = concur(verb, "--help")
     assert done.exit_code == 0
@@ -274,7 +274,9 @@ def test_help_and_version_need_no_verb() -> None:
     for arguments in ((), ("--help",), ("-h",)):
         done = concur(*arguments)
         assert done.exit_code == 0
-        assert all(verb in done.stdout for verb in ("list", "compare", "simulate", "replay"))
+        assert all(
+            verb in done.stdout for verb in ("list", "compare", "simulate", "replay", "verify")
+        )
 
 
 def test_json_of_every_verb_is_one_object(trace: Path) -> None:
@@ -283,6 +285,7 @@ def test_json_of_every_verb_is_one_object(trace: Path) -> None:
         ("compare", "unreplicated", *TINY, "--jobs", "1"),
         ("simulate", "unreplicated", *TINY, "--seeds", "0:2"),
         ("replay", str(trace), "--stop-at", "3"),
+        ("verify", "unreplicated", "--timeouts", "0", "--strategy", "breadth-first"),
     ):
         done = concur(*arguments, "--json")
         assert isinstance(json.loads(done.stdout), dict)

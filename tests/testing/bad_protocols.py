@@ -384,6 +384,7 @@ BAD: dict[str, Protocol] = {
     "histories_of_walks_are_linearizable": StaleReads(),
     "commands_complete_after_healing": LosesMessages(),
     "crashes_after_every_record_keep_the_properties": VolatileLog(),
+    "every_order_within_small_bounds_is_safe": VolatileLog(),
     "loss_is_tolerated": LosesMessages(),
     "states_and_messages_stay_bounded": NeverCuts(),
     "wiped_replicas_recover": ClaimsToRecover(),

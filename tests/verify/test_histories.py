@@ -117,7 +117,9 @@ def test_only_what_clients_asked_for_may_be_decided() -> None:
     body = MACHINE.encode(SCRIPTS["c1"][0])
     right = (NOOP, Command("open:c1-1", 1, b""), Command("c1-1.1", 2, body))
     for slot, command in enumerate(right, 1):
-        assert here.broken(told(here, Fact("r1", Decide(slot, command)))) is None
+        assert here.broken(told(here, asked("c1"), Fact("r1", Decide(slot, command)))) is None
+    early = told(here, asked("c2"), Fact("r1", Decide(3, right[-1])), asked("c1"))
+    assert (here.broken(early) or ("",))[0] == "validity"
     made_up = Command("c1-1.1", 2, MACHINE.encode(Put("x", "made up")))
     assert here.broken(told(here, Fact("r1", Decide(1, made_up)))) == (
         "validity",

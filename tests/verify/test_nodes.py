@@ -135,6 +135,22 @@ def test_a_message_that_is_lost_is_one_that_is_late_for_ever() -> None:
     assert late == lost
 
 
+@pytest.mark.parametrize("late_is_lost", [True, False])
+def test_partitions_are_late_messages_and_there_are_any(late_is_lost: bool) -> None:
+    """Whatever a partition takes away: nobody does anything that is not there anyway."""
+    bounds = {"clients": 2, "commands": ONE * 2, "timeouts_max": 0, "late_is_lost": late_is_lost}
+    named = Scenario(protocol=PingPong(), replicas=1, faults="partition", **bounds)
+    assert named.bounds()["partition"] == "any"
+    plain, cut = (
+        {(model.parts(state).locals, model.observed(state)) for state in states(model)[0]}
+        for model in (
+            named.system(),
+            system(PingPong(), **{**bounds, "late_is_lost": False}, faults="loss=9"),
+        )
+    )
+    assert plain == cut
+
+
 def test_copies_of_one_message_are_bounded() -> None:
     model = system(PingPong(), faults="duplicate=2", copies_max=1)
     copies = {copies for s in states(model)[0] for _, copies in model.parts(s).network}
@@ -157,6 +173,40 @@ def test_timers_are_bounded_by_name() -> None:
     assert len(states(model)[0]) == 2
     armed = {key for s in servers(model) for key, _ in s.seats[0].timers}
     assert armed == {("", "count")}, "a timer that never rings is no part of the state"
+
+
+class TwoRinging(Ringing):
+    name = "two-ringing"
+    servers = 2
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "rung"),
+    [
+        ("count@s1=1", {(0, 0), (1, 0)}),
+        ("count@s1=1,count@s2=0", {(0, 0), (1, 0)}),
+        ("count@s1=2,count@s2=1", {(a, b) for a in range(3) for b in range(2)}),
+        ("count=1,count@s2=1", {(a, b) for a in range(2) for b in range(2)}),
+        ("count=1", {(0, 0), (1, 0), (0, 1)}),
+        ("count=1,count@s2=0", {(0, 0), (1, 0)}),
+    ],
+)
+def test_timers_of_one_node_have_a_bound_of_their_own(
+    timeouts: str, rung: set[tuple[int, int]]
+) -> None:
+    """And what is said of all nodes is about the others."""
+    model = system(TwoRinging(), replicas=2, commands=[[]], timeouts_max=timeouts)
+    role = model.behaviours[0].seats[0][1].node  # type: ignore[attr-defined]
+    found = {
+        tuple(field(server, "forgotten", role) for server in model.parts(state).locals[:2])
+        for state in states(model)[0]
+    }
+    assert found == rung
+
+
+def test_a_timer_of_nobody_is_refused() -> None:
+    with pytest.raises(BadInput, match="node 's9', expected one of s1, s2, c1"):
+        system(TwoRinging(), replicas=2, timeouts_max="count@s9=1")
 
 
 @pytest.mark.parametrize(("ticks", "seen"), [(0, {0, 7}), (1, {0, 7, 1_000_000_000})])

@@ -44,7 +44,7 @@ CALM: dict[str, Any] = {"pre_vote": False, "check_quorum": False, "batch_max": 1
 
 
 def searched(protocol: Protocol, **bounds: Any) -> Verification:
-    return verify(protocol, strategy="breadth-first", budget_s=None, **bounds)
+    return verify(protocol, strategy="breadth-first", budget_s=None, reductions="none", **bounds)
 
 
 # --- what holds -----------------------------------------------------------------------------------

@@ -5,6 +5,9 @@ Exit status: 0 it holds, 1 a property is violated or a history inconsistent, 2 b
 undecided, 130 after Ctrl-C.
 """
 
-from concur.cli.app import app, main
+try:
+    from concur.cli.app import app, main
+except KeyboardInterrupt:
+    raise SystemExit(130) from None  # Ctrl-C that early: nothing has begun
 
 __all__ = ["app", "main"]

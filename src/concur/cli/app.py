@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from concur.cli import check, compare, list, replay, simulate
+from concur.cli import check, compare, list, replay, simulate, verify
 from concur.errors import BadInput
 from concur.parallel import unwinding
 
@@ -72,7 +72,7 @@ def concur(
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Consensus protocols behind one small API: simulate, compare, check."""
+    """Consensus protocols behind one small API: simulate, compare, verify, check."""
     if context.invoked_subcommand is None:
         print(context.get_help())
 
@@ -81,6 +81,7 @@ app.command("list", epilog=list.EXAMPLES)(list.list_protocols)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
+app.command("verify", epilog=verify.EXAMPLES)(verify.verify)
 app.command("check", epilog=check.EXAMPLES)(check.check)
 
 

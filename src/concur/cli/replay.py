@@ -26,7 +26,9 @@ concur replay run.trace --against other.trace
 
 concur replay run.trace --diagram run.svg --from 3.2s --to 3.9s --nodes r1,r2,r3 --hide Heartbeat
 
-concur replay run.trace --diagram start.svg --to 150"""
+concur replay run.trace --diagram start.svg --to 150
+
+concur replay story.json --stop-at 7 --show r1"""
 
 DIAGRAM = "The diagram"
 
@@ -36,7 +38,11 @@ STATE_MAX = 400
 
 def replay(
     trace: Annotated[
-        Path, typer.Argument(metavar="TRACE", help="A file that concur simulate --trace wrote.")
+        Path,
+        typer.Argument(
+            metavar="TRACE",
+            help="A file that concur simulate --trace wrote, or concur verify --save.",
+        ),
     ],
     stop_at: Annotated[
         int | None,
@@ -74,7 +80,10 @@ def replay(
     steps: Annotated[
         int,
         typer.Option(
-            help="Show the last so many steps before it stops.", rich_help_panel=OUTPUT, min=0
+            help="Show the last so many steps before it stops; 0 is none, and all of a "
+            "counter-example.",
+            rich_help_panel=OUTPUT,
+            min=0,
         ),
     ] = 0,
     diagram: Annotated[
@@ -132,6 +141,8 @@ def replay(
     """Run a trace again, step by step, and compare. Stop at any step and look at any node's state,
     or draw a part of the run.
 
+    A counter-example of concur verify is told event by event, as real nodes go through it.
+
     Exit status 1 if the run differs from its trace.
     """
     from collections import deque
@@ -141,7 +152,23 @@ def replay(
     from concur.protocols import protocol as find
     from concur.simulate.trace import Recorder, read_header
     from concur.simulate.trace import replay as run
+    from concur.verify.files import is_story
 
+    if is_story(trace):
+        from concur.cli.story import replay_story
+
+        _only_for_traces(
+            {"--against": against, "--from": begin, "--to": end, "--nodes": nodes, "--hide": hide}
+        )
+        return replay_story(
+            trace,
+            protocol=None if protocol is None else find(protocol)(),
+            stop_at=stop_at,
+            show=show or [],
+            steps=steps,
+            diagram=diagram,
+            json=json,
+        )
     if diagram is None:
         _only_with_diagram({"--from": begin, "--to": end, "--nodes": nodes, "--hide": hide})
     elif against is not None:
@@ -192,6 +219,12 @@ def _only_with_diagram(options: dict[str, Any]) -> None:
     for name, value in options.items():
         if value is not None:
             raise BadInput(f"{name}: says what to draw, expected --diagram FILE.svg with it")
+
+
+def _only_for_traces(options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise BadInput(f"{name}: is for traces of simulated runs, not for a counter-example")
 
 
 def _check_diagram(diagram: Path, trace: Path) -> None:

@@ -76,6 +76,18 @@ def progress(what: str) -> Iterator[Advance]:
         yield advance
 
 
+@contextmanager
+def ticking(what: str) -> Iterator[Callable[[str], None]]:
+    """For what has no known end: a line on stderr that is written over while it is a terminal;
+    elsewhere a plain line every half a minute. Gives a function that takes the text."""
+    console = err()
+    if not console.is_terminal:
+        yield _Lines(what).say
+        return
+    with console.status(what, refresh_per_second=4) as status:
+        yield status.update
+
+
 LINE_EVERY_S = 30.0
 """What is short stays silent; what is long can be seen to go on, in a log too."""
 
@@ -88,8 +100,12 @@ class _Lines:
         self._said_s = time.monotonic()
 
     def advance(self, done: int, total: int, last: str) -> None:
+        if done:
+            self.say(f"{done:,} of {total:,}: {last}")
+
+    def say(self, text: str) -> None:
         now_s = time.monotonic()
-        if not done or now_s - self._said_s < LINE_EVERY_S:
+        if now_s - self._said_s < LINE_EVERY_S:
             return
         self._said_s = now_s
-        print(f"concur: {self._what}, {done:,} of {total:,}: {last}", file=sys.stderr, flush=True)
+        print(f"concur: {self._what}, {text}", file=sys.stderr, flush=True)

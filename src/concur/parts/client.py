@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import msgspec
 
+from concur.base import Circumstances
 from concur.effects import Definite, Indefinite, Invoke, Ok, Outcome, Timer
 from concur.errors import BadInput
 from concur.messages import Command, Message, decode
@@ -101,6 +102,16 @@ class Operation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     attempts: int = 0
     silent: int = 0
     hops: int = 0
+
+
+def told_apart(world: Circumstances) -> tuple[str, ...]:
+    """The replicas that clients do not treat alike (`Protocol.interchangeable`): the one that they
+    ask first; or all, if they may lose patience and ask each in turn."""
+    if not world.asking:
+        return ()
+    if any(world.rings("retry", client) for client, _ in world.asking):
+        return world.config.universe
+    return world.config.members[:1]
 
 
 class Client(Node[C]):

@@ -33,6 +33,15 @@ CAUSES = ("timer", "asked", "started")
 """Marks that come before what is sent at the same moment."""
 BAND = 11.0
 """The width of the band of a leader."""
+STUB = 22.0
+"""How far a message is drawn that plays no part."""
+BROKEN = "broken"
+"""The kind of mark where a property breaks."""
+STORY_STYLE = """
+.late .way { stroke-dasharray: 1 3; opacity: .7; }
+.broken .edge { stroke: var(--bad); stroke-width: 1.6; fill: none; }
+.broken text { fill: var(--bad); font-weight: 650; }
+"""
 
 
 def draw(told: Told, *, title: str, note: str = "") -> str:
@@ -98,6 +107,10 @@ class _Drawing:
             start = end = None
             if arrow.sent_ns >= told.from_ns:
                 start = Point(arrow.sent_ns, order, here, 0, True)
+            if arrow.late:
+                points += [start] if start is not None else []
+                self.ends.append((start, None))
+                continue
             arrives = arrow.sent_ns + self.delay_ns if arrow.lost else arrow.arrived_ns
             if arrow.lost and arrow.arrived_ns < NEVER:
                 arrives = arrow.arrived_ns
@@ -129,6 +142,7 @@ class _Drawing:
         faults = self._faults()
         times, lives, leading, marks = self._times(), self._lives(), self._leading(), self._marks()
         ways, names = self._arrows()  # last, for what is written by lines matters more
+        style = style_of("diagram.css") + (STORY_STYLE if self.told.event_ns else "")
         body = [*times, *lives, *leading, *ways, *marks, *names]
         below = max(self.bottom + 58, self.lowest + 30)
         legend, high = self._legend(below)
@@ -139,7 +153,7 @@ class _Drawing:
             'aria-labelledby="title what">',
             f'<title id="title">{_escaped(title)}</title>',
             f'<desc id="what">{_escaped(self._in_words())}</desc>',
-            f"<style>\n{style_of('diagram.css')}</style>",
+            f"<style>\n{style}</style>",
             f'<rect width="{n(self.width)}" height="{n(height)}" fill="var(--paper)"/>',
             f'<text class="title" x="20" y="28">{_escaped(title)}</text>',
             *(
@@ -160,22 +174,32 @@ class _Drawing:
     def _times(self) -> list[str]:
         """When things happen, on the left, as often as there is room."""
         chosen: list[tuple[int, float]] = []
+        event_ns = self.told.event_ns
+        least = 12 if event_ns else 30
         for ns, y in self.heights.moments():
-            if not chosen or (y - chosen[-1][1] >= 30 and ns > chosen[-1][0]):
+            if event_ns and (ns % event_ns or not 0 < ns // event_ns <= self.told.steps[1]):
+                continue
+            if not chosen or (y - chosen[-1][1] >= least and ns > chosen[-1][0]):
                 chosen.append((ns, y))
         apart = min((b[0] - a[0] for a, b in pairwise(chosen)), default=10**9)
         digits = min(max(3, 10 - len(str(apart))), 9)
         right = self.right - 12
         found = [
-            f'<text class="time" x="20" y="{n(TOP - 26)}">seconds</text>',
+            f'<text class="time" x="20" y="{n(TOP - 26)}">'
+            f"{'event' if event_ns else 'seconds'}</text>",
         ]
         for ns, y in chosen:
+            when = f"{ns // event_ns}" if event_ns else f"{ns / 1e9:.{digits}f}"
             found.append(
                 f'<path class="rule" d="M{LEFT - 8} {n(y)}H{n(right)}"/>'
                 f'<text class="time" x="{LEFT - 14}" y="{n(y + 4)}" text-anchor="end">'
-                f"{ns / 1e9:.{digits}f}</text>"
+                f"{when}</text>"
             )
         return found
+
+    def _when(self, ns: int) -> str:
+        event_ns = self.told.event_ns
+        return f"event {ns // event_ns}" if event_ns else f"{ns / 1e9:.6f}"
 
     def _lives(self) -> list[str]:
         """The lines of the nodes with their names, dotted where time is cut short."""
@@ -220,10 +244,11 @@ class _Drawing:
             high = max(high, low + 6)
             colour = f"var(--hue{numbers.index(span.label) % 6})"
             words = f"leads {span.label}"
-            until = f" to {span.to_ns / 1e9:.6f}" if span.to_ns < NEVER else ""
+            until = f" to {self._when(span.to_ns)}" if span.to_ns < NEVER else ""
+            unit = "" if self.told.event_ns else " s"
             found.append(
                 f'<g class="leads"><title>{_escaped(span.node)} {_escaped(words)}, from '
-                f"{span.from_ns / 1e9:.6f}{until} s</title>"
+                f"{self._when(span.from_ns)}{until}{unit}</title>"
                 f'<rect x="{n(x - BAND / 2)}" y="{n(low)}" width="{n(BAND)}" '
                 f'height="{n(high - low)}" rx="4" fill="{colour}" opacity=".75"/>'
             )
@@ -255,6 +280,8 @@ class _Drawing:
             DECIDED: f'<path class="mark" d="M{n(x - 4)} {n(y)}l4 -4l4 4l-4 4z"/>',
             "crashed": f'<path class="cross" d="M{n(x - 5)} {n(y - 5)}l10 10m0 -10l-10 10"/>',
             "started": f'<path class="mark" d="M{n(x - 5)} {n(y - 3)}h10l-5 7z"/>',
+            BROKEN: f'<path class="edge" d="M{LEFT - 8} {n(y)}H{n(self.right - 12)}"/>'
+            f'<circle class="edge" cx="{n(x)}" cy="{n(y)}" r="6"/>',
         }.get(mark.kind, f'<rect class="mark" x="{n(x - 3)}" y="{n(y - 3)}" width="6" height="6"/>')
         label = mark.label if mark.node not in self.shared else f"{mark.node}: {mark.label}"
         label = _cut(label, self.gap - 20)
@@ -268,7 +295,10 @@ class _Drawing:
             words = (
                 f'<text x="{n(at)}" y="{n(y + 4)}" text-anchor="{anchor}">{_escaped(label)}</text>'
             )
-        title = f"{mark.node} {mark.title}\nat {mark.ns / 1e9:.6f} s, step {mark.step}"
+        when = f"at {mark.ns / 1e9:.6f} s, step {mark.step}"
+        if self.told.event_ns:
+            when = f"event {mark.step}"
+        title = f"{mark.node} {mark.title}\n{when}"
         return f'<g class="{mark.kind}"><title>{_escaped(title)}</title>{shape}{words}</g>'
 
     def _arrows(self) -> tuple[list[str], list[str]]:
@@ -285,6 +315,8 @@ class _Drawing:
         y1 = start.y if start is not None else TOP - 14
         y2 = end.y if end is not None else self.bottom
         kind = "lost" if arrow.lost else "copy" if arrow.copy else "arrow"
+        if arrow.late:
+            return self._late(arrow, (x1, y1), x2), ""
         if start is None or (end is None and not arrow.lost):
             kind += " beyond"
         if x1 == x2:
@@ -316,6 +348,15 @@ class _Drawing:
         return (
             f'{top}<path class="way" d="{way}"/>{last}</g>',
             f"{top}{words}</g>" if words else "",
+        )
+
+    def _late(self, arrow: Arrow, tail: tuple[float, float], x: float) -> str:
+        """The beginning of a message that plays no part."""
+        x1, y1 = tail
+        far = math.copysign(STUB, x - x1)
+        return (
+            f'<g class="late"><title>{_escaped(arrow.title)}</title>'
+            f'<path class="way" d="M{n(x1)} {n(y1)}l{n(far)} {n(STUB / 3)}"/></g>'
         )
 
     def _name(self, arrow: Arrow, tail: tuple[float, float], tip: tuple[float, float]) -> str:
@@ -393,6 +434,13 @@ class _Drawing:
         if any(arrow.lost for arrow in self.arrows):
             entries.append(('<g class="lost"><path class="way" d="M0 -4h18"/><path class="cross" '
                             'd="M18 -8l8 8m0 -8l-8 8"/></g>', "lost"))  # fmt: skip
+        if any(arrow.late for arrow in self.arrows):
+            entries.append(('<g class="late"><path class="way" d="M2 -7l22 7"/></g>',
+                            "sent, plays no part"))  # fmt: skip
+        if BROKEN in kinds:
+            entries.append(('<g class="broken"><path class="edge" d="M0 -4h26"/><circle '
+                            'class="edge" cx="13" cy="-4" r="6"/></g>',
+                            "here it is broken"))  # fmt: skip
         if self.told.leading:
             entries.append(('<rect x="8" y="-11" width="11" height="14" rx="4" fill="var(--hue0)" '
                             'opacity=".75"/>', "leads (ballot, term or view)"))  # fmt: skip

@@ -62,7 +62,10 @@ class Bound(msgspec.Struct, frozen=True):
 
 
 class Arrow(msgspec.Struct, gc=False):
-    """A message on its way. `lost` says why it never arrives; it is a `copy` if it comes twice."""
+    """A message on its way. `lost` says why it never arrives; it is a `copy` if it comes twice.
+
+    One that is `late` need not arrive for what is told, and only its beginning is drawn.
+    """
 
     name: str
     source: str
@@ -73,6 +76,7 @@ class Arrow(msgspec.Struct, gc=False):
     handled_step: int = 0
     lost: str = ""
     copy: bool = False
+    late: bool = False
     message: Any = None
     title: str = ""
 
@@ -99,7 +103,10 @@ class Span(msgspec.Struct, gc=False):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """All that one diagram shows, in the order in which it happened."""
+    """All that one diagram shows, in the order in which it happened.
+
+    `event_ns` is 0 if times are times; else events are so far apart, and only their order is known.
+    """
 
     nodes: tuple[tuple[str, str], ...]
     from_ns: int
@@ -111,6 +118,7 @@ class Told(msgspec.Struct, frozen=True):
     down: list[Span]
     faults: list[Shown]
     hidden: Counter[str]
+    event_ns: int = 0
 
 
 def refuse_node(name: str, nodes: Iterable[str], clients: tuple[str, ...]) -> NoReturn:

@@ -47,7 +47,7 @@ and it answers clients then. A cluster of 2f+1 survives f such losses and crashe
 
 import msgspec
 
-from concur.base import Protocol, Role, Tags, parameter
+from concur.base import Circumstances, Protocol, Role, Tags, parameter
 from concur.effects import Definite, Indefinite, Invoke, Ok, Outcome, Start, Timer
 from concur.errors import BadInput
 from concur.messages import Command, Message
@@ -438,6 +438,20 @@ class Paxos(Protocol):
     in_flight_max: int = parameter(
         default=8, at_least=1, doc="commands that a client may have outstanding"
     )
+
+    def interchangeable(self, world: Circumstances) -> tuple[tuple[str, ...], ...]:
+        """The replicas that no client asks: they never propose, and only those who propose have
+        ids whose order matters, in ballots. Each client begins with another replica, by a number,
+        so clients can be told apart."""
+        clients, members = world.config.role("client"), world.config.members
+        if any(world.rings("retry", client) for client, _ in world.asking):
+            return ()
+        asked = {
+            members[(clients.index(client) + op) % len(members)]
+            for client, commands in world.asking
+            for op in range(1, commands + 1)
+        }
+        return (tuple(member for member in members if member not in asked),)
 
     def roles(self) -> tuple[Role, ...]:
         return (

@@ -16,7 +16,7 @@ acknowledged; it stays silent for ever rather than pretend that they never were.
 Replication Revisited", "NOPaxos" and "Scaling Replicated State Machines with Compartmentalization".
 """
 
-from concur.base import Role, Tags
+from concur.base import Circumstances, Role, Tags
 from concur.effects import Snapshot, Start
 from concur.logs import Log, Mark
 from concur.messages import Command
@@ -94,6 +94,9 @@ class Unreplicated(LogProtocol):
     summary = "One durable server: the upper bound, unavailable while its one node is down."
     paper = "none: the usual baseline"
     tags = Tags(leader=True, crash_tolerant=False, recovers_wiped=False)
+
+    def interchangeable(self, world: Circumstances) -> tuple[tuple[str, ...], ...]:
+        return (world.config.role("client"),)
 
     def roles(self) -> tuple[Role, ...]:
         return (

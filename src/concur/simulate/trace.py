@@ -174,7 +174,7 @@ def header(
         concur=concur.__version__,
         trace=FORMAT,
         protocol=address(protocol),
-        parameters=_parameters(protocol),
+        parameters=parameters_of(protocol),
         replicas=simulation.replicas,
         clients=simulation.clients,
         spares=len(world.config.universe) - len(world.config.members),
@@ -199,23 +199,23 @@ def address(protocol: Protocol) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def _parameters(protocol: Protocol) -> dict[str, Any]:
+def parameters_of(protocol: Protocol) -> dict[str, Any]:
     """Parameters as JSON takes them; a protocol among them with parameters of its own."""
     return {
-        name: {"protocol": address(value), "parameters": _parameters(value)}
+        name: {"protocol": address(value), "parameters": parameters_of(value)}
         if isinstance(value, Protocol)
         else value
         for name, value in protocol.get_params(deep=False).items()
     }
 
 
-def _protocol_of(where: str, parameters: dict[str, Any], given: Protocol | None) -> Protocol:
+def protocol_of(where: str, parameters: dict[str, Any], given: Protocol | None) -> Protocol:
     """The inverse. A file does not decide which module is imported, so what is not one of Concur's
     must be `given`, or be a parameter of what is."""
     if given is None:
         if ":" in where:
             raise BadInput(
-                f"the trace is of {where}, which is not one of Concur's protocols; "
+                f"the file is of {where}, which is not one of Concur's protocols; "
                 f"expected --protocol {where} to say that importing it is meant"
             )
         given = find_protocol(where)()
@@ -225,7 +225,7 @@ def _protocol_of(where: str, parameters: dict[str, Any], given: Protocol | None)
             known = getattr(given, name, None)
             same = isinstance(known, Protocol) and address(known) == value["protocol"]
             below = str(value["protocol"]), dict(value["parameters"])
-            values[name] = _protocol_of(*below, known if same else None)
+            values[name] = protocol_of(*below, known if same else None)
         else:
             values[name] = tuple(value) if isinstance(value, list) else value
     return given.clone().set_params(**values)
@@ -373,7 +373,7 @@ def simulation_of(found: Header, protocol: Protocol | None = None) -> "Simulatio
             "does not decide which module is imported, so it can be replayed only from Python"
         )
     return Simulation(
-        _protocol_of(found.protocol, found.parameters, protocol),
+        protocol_of(found.protocol, found.parameters, protocol),
         replicas=found.replicas,
         clients=found.clients,
         spares=found.spares,

@@ -35,6 +35,7 @@ from concur.testing.descriptions import (
 )
 from concur.testing.hash_seeds import runs_are_the_same_under_two_hash_seeds
 from concur.testing.mutants import Mutant, alarms, caught_with, hunt
+from concur.testing.orders import every_order_within_small_bounds_is_safe
 from concur.testing.runs import (
     duplication_is_tolerated,
     every_machine_stays_linearizable,
@@ -104,6 +105,7 @@ OF_BEHAVIOUR: tuple[Check, ...] = (
     histories_of_walks_are_linearizable,
     commands_complete_after_healing,
     crashes_after_every_record_keep_the_properties,
+    every_order_within_small_bounds_is_safe,
     loss_is_tolerated,
     duplication_is_tolerated,
     reordering_is_tolerated,

@@ -7,6 +7,7 @@ exchange messages.
 
 from concur.verify.behaviour import Behaviour, Observer, Step, Unobserved
 from concur.verify.budget import Budget, Progress
+from concur.verify.counterexample import Counterexample
 from concur.verify.exploration import Exploration, Moment
 from concur.verify.explore import explore
 from concur.verify.model import Model
@@ -21,6 +22,7 @@ __all__ = [
     "Action",
     "Behaviour",
     "Budget",
+    "Counterexample",
     "Exploration",
     "Model",
     "Moment",

@@ -6,7 +6,7 @@ says something and that can be afforded. Questions are ints: the bit at which th
 envelope begins, or ~place for the moves of a place.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from concur.errors import BadInput, ConcurError
@@ -20,6 +20,8 @@ Delta = tuple[int, int, int]
 """(to add, number of what was said or 0, envelopes to set in a network that is a set)"""
 Memory = dict[int, tuple[Delta, ...]]
 """Answers of one question, by the number of the local state and above it what is left."""
+Stays = Callable[[int, int, Any], bool]
+"""Whether an envelope (source, target, message) is still on its way when it has been delivered."""
 
 
 class Impure(ConcurError):
@@ -39,10 +41,12 @@ class Answers:
         packing: Packing,
         keep_ineffective: bool,
         recheck_every: int,
+        stays: Stays | None = None,
     ) -> None:
         self.behaviours = behaviours
         self.packing = packing
         self.keep_ineffective = keep_ineffective
+        self.stays = stays
         self.recheck_every = recheck_every
         most = 1 << LOCAL_BITS
         self.locals = [Numbers(f"local states of {b.name}", most) for b in behaviours]
@@ -57,6 +61,17 @@ class Answers:
             if type(behaviour).moves is not Behaviour.moves
         ]
         """Of each place that may move: its index, where its state's number is, its answers."""
+        self.moves_of = {place: (shift, memory) for place, shift, memory in self.movers}
+        self.targets: list[int] = []
+        """Of each envelope."""
+        self.marks = [1 << place for place in range(len(behaviours))]
+        """For each place, what can happen there: bit `place` for what it does by itself, and above
+        the bits of all places one for each envelope to it, where its counter begins."""
+        self.leads_to: list[dict[int, set[int]]] = [{} for _ in behaviours]
+        """For each place, from the number of a local state to those that were seen to follow it."""
+        self.effects: list[dict[int, int]] = [{} for _ in behaviours]
+        """For each place, by the number of a local state: a bit for each envelope that was seen to
+        have an effect there, where its counter begins."""
         self._priced: dict[tuple[int, int], list[tuple[str, Step]]] = {}
         self._asked: list[tuple[int, int]] = []
 
@@ -100,7 +115,7 @@ class Answers:
         else:
             envelope = question // packing.width
             source, place, message = self.envelopes[envelope]
-            consumed = 0 if packing.is_set else packing.copy(envelope)
+            consumed = 0 if self.remains(envelope) else packing.copy(envelope)
         steps = None if fresh else self._priced.get((question, number))
         if steps is None:
             local = self.locals[place][number]
@@ -120,15 +135,22 @@ class Answers:
             is_effective = change or step.sends or step.events
             if not is_effective and (question < 0 or not self.keep_ineffective):
                 continue
-            copies = self.count(place, step.sends, {})
-            sent = self.on_their_way(copies)
-            delta = (change << packing.places[place]) - consumed - price
+            more, kept = self.on_their_way(self.count(place, step.sends, {}))
+            delta = (change << packing.places[place]) + more - consumed - price
             said = self.said.number((place, step.events)) if step.events else 0
-            if packing.is_set:
-                result.append((name, step, (delta, said, sent)))
-            else:
-                result.append((name, step, (delta + sent, said, 0)))
+            result.append((name, step, (delta, said, kept)))
+            if change:
+                self.leads_to[place].setdefault(number, set()).add(number + change)
+        if result and question >= 0:
+            effects = self.effects[place]
+            effects[number] = effects.get(number, 0) | 1 << question
         return result
+
+    def remains(self, envelope: int) -> bool:
+        """Whether this envelope stays on its way when it is delivered."""
+        if self.packing.is_set:
+            return True
+        return self.stays is not None and self.stays(*self.envelopes[envelope])
 
     def count(
         self, place: int, sends: Iterable[tuple[int, Any]], copies: dict[int, int]
@@ -152,19 +174,24 @@ class Answers:
                     f"expected 0 to {len(self.behaviours) - 1}"
                 )
             self.packing.grow(number)
+            self.targets.append(target)
+            self.marks[target] |= 1 << len(self.behaviours) + number * width
             memory: Memory = {}
             # Only the lowest bit of a counter is ever looked up; the others fill the list.
             doors += [(self.packing.places[target], memory)] * width
 
-    def on_their_way(self, copies: dict[int, int]) -> int:
-        """What so many copies add to a state, or set in it if the network is a set."""
+    def on_their_way(self, copies: dict[int, int]) -> tuple[int, int]:
+        """What so many copies add to a state, and what they set in it: those that stay for ever."""
         packing = self.packing
-        if packing.is_set:
-            return sum(packing.copy(envelope) for envelope in copies)
+        more = kept = 0
         for envelope, times in copies.items():
-            if not packing.fits(times):
+            if self.remains(envelope):
+                kept |= packing.copy(envelope)
+            elif packing.fits(times):
+                more += packing.copy(envelope) * times
+            else:
                 self._too_many_copies(envelope)
-        return sum(packing.copy(envelope) * times for envelope, times in copies.items())
+        return more, kept
 
     def overflowed(self, network: int) -> None:
         over = network & self.packing.guard

@@ -17,7 +17,7 @@ CHECK_EVERY_S = 0.05
 SHOW_EVERY_S = 0.25
 """How often progress is told."""
 
-StoppedBy = Literal["", "seconds", "states", "memory", "interrupted"]
+StoppedBy = Literal["", "seconds", "states", "memory", "interrupted", "disk", "lost process"]
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -34,13 +34,17 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 class Progress(NamedTuple):
-    """How far an exploration has come; `queue` counts states whose successors are not known yet."""
+    """How far an exploration has come; `queue` counts states whose successors are not known yet.
+
+    `phase` is the strategy at work.
+    """
 
     states: int
     transitions: int
     queue: int
     depth: int
     seconds: float
+    phase: str = ""
 
     @property
     def states_per_second(self) -> float:
@@ -50,8 +54,11 @@ class Progress(NamedTuple):
 class Meter:
     """Watches a budget. Ask `exceeded` once as many states are expanded as `ask_at` says."""
 
-    def __init__(self, budget: Budget, progress: Callable[[Progress], None] | None) -> None:
+    def __init__(
+        self, budget: Budget, progress: Callable[[Progress], None] | None, phase: str = ""
+    ) -> None:
         self.budget = budget
+        self.phase = phase
         self.begin = perf_counter()
         self.ask_at = 1
         self.states_max = sys.maxsize if budget.states is None else budget.states
@@ -83,7 +90,8 @@ class Meter:
             return "memory"
         if self._progress is not None and now - self._told_at >= SHOW_EVERY_S:
             self._told_at = now
-            self._progress(Progress(states, transitions, queue, depth, now - self.begin))
+            seconds = now - self.begin
+            self._progress(Progress(states, transitions, queue, depth, seconds, self.phase))
         return ""
 
 

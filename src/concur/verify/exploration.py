@@ -6,9 +6,10 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from concur.errors import ConcurError
 from concur.verify.budget import StoppedBy
 
-Strategy = Literal["breadth-first", "depth-first", "deepening", "walks"]
+Strategy = Literal["breadth-first", "depth-first", "deepening", "walks", "priorities"]
 
 
 class Moment(NamedTuple):
@@ -21,6 +22,10 @@ class Moment(NamedTuple):
 Trace = tuple[Moment, ...]
 
 
+class Inconsistent(ConcurError):
+    """What a model says of one state contradicts what it says elsewhere."""
+
+
 class Exploration(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `explore`, complete or partial.
 
@@ -29,7 +34,7 @@ class Exploration(msgspec.Struct, frozen=True, kw_only=True):
     else it is "unknown". `transitions` are the generated states, initial ones and repeated ones
     with them. `depth` is the number of steps to the farthest state that was seen: on shortest paths
     with breadth-first and deepening, on the paths taken with depth-first. `covered` is one
-    sentence that claims no more than was done. `examples` has a trace to each claim that was met.
+    sentence that claims no more than was done; `reductions` are those that were used. `examples` has a trace to each claim that was met.
     """
 
     model: str
@@ -46,7 +51,9 @@ class Exploration(msgspec.Struct, frozen=True, kw_only=True):
     examples: Mapping[str, Trace] = {}
     seconds: float
     stopped_by: StoppedBy = ""
+    missed_below: float = 0.0
     covered: str
+    reductions: tuple[str, ...] = ()
 
     @builtins.property
     def states_per_second(self) -> float:

@@ -15,18 +15,16 @@ one of canonical states, and the trace one of real states that have these as can
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar, get_args
 
-from concur.errors import BadInput, ConcurError
+from concur.errors import BadInput
 from concur.verify.budget import Budget, Meter, Progress, StoppedBy
-from concur.verify.exploration import Exploration, Moment, Strategy, Trace
+from concur.verify.compact import Rest, go_on
+from concur.verify.exploration import Exploration, Inconsistent, Moment, Strategy, Trace
+from concur.verify.frontier import DiskFull
 from concur.verify.model import Model
 
 S = TypeVar("S")
 
 STRATEGIES = get_args(Strategy)
-
-
-class Inconsistent(ConcurError):
-    """`successors`, `steps` and `canonical` of a model contradict each other."""
 
 
 def explore(
@@ -36,16 +34,22 @@ def explore(
     symmetry: bool = True,
     progress: Callable[[Progress], None] | None = None,
     deadlock: bool = False,
+    fingerprints: bool = False,
 ) -> Exploration:
     """Explore `model` until all is seen, something is wrong, or the budget is used up.
 
     `symmetry` uses the model's canonical form if it has one. With `deadlock`, a state that nothing
     follows and that is not `done` is a violation. `progress` is called a few times a second.
     Ctrl-C and a lack of memory end the exploration with a partial answer, as the budget does.
+
+    With `fingerprints`, a breadth-first search of states that are ints goes on when it has used up
+    its memory: it keeps fingerprints of the states, which go to disk (`compact`). The answer then
+    says how likely it is that a state was missed.
     """
     if strategy not in STRATEGIES:
         raise BadInput(f"strategy: {strategy!r}, expected one of {', '.join(STRATEGIES)}")
-    search = _Search(model, symmetry and model.symmetric, deadlock, Meter(budget, progress))
+    meter = Meter(budget, progress, strategy)
+    search = _Search(model, symmetry and model.symmetric, deadlock, meter, fingerprints)
     search.run(strategy)
     return search.answer(strategy)
 
@@ -55,11 +59,21 @@ class _Stop(Exception):
 
 
 class _Search(Generic[S]):
-    def __init__(self, model: Model[S], symmetry: bool, deadlock: bool, meter: Meter) -> None:
+    def __init__(
+        self,
+        model: Model[S],
+        symmetry: bool,
+        deadlock: bool,
+        meter: Meter,
+        fingerprints: bool = False,
+    ) -> None:
         self.model = model
         self.symmetry = symmetry
         self.deadlock = deadlock
         self.meter = meter
+        self.fingerprints = fingerprints
+        self.missed_below = 0.0
+        self.remark = ""
         self.unique = self.transitions = self.depth = self.expanded = 0
         self.complete = -1  # every state within so many steps was seen
         self.exhausted = False
@@ -73,7 +87,9 @@ class _Search(Generic[S]):
     def run(self, strategy: Strategy) -> None:
         try:
             if strategy == "breadth-first":
-                self.breadth_first()
+                rest = self.breadth_first()
+                if rest is not None:
+                    go_on(self, rest)
             elif strategy == "depth-first":
                 self.depth_first()
             else:
@@ -84,12 +100,16 @@ class _Search(Generic[S]):
             self.stopped_by = "interrupted"
         except MemoryError:
             self.stopped_by = "memory"
+        except DiskFull as full:
+            self.stopped_by = "disk"
+            self.remark += f"; {full}"
         else:
             self.exhausted = True
 
     # --- the strategies ---------------------------------------------------------------------------
 
-    def breadth_first(self) -> None:
+    def breadth_first(self) -> Rest | None:
+        """What is left to do, if memory is used up and fingerprints may stand in for states."""
         seen: dict[S, S | None] = {}
         successors = self.successors()
         broken, pending = self.model.broken if self.judges else None, self.pending
@@ -98,6 +118,7 @@ class _Search(Generic[S]):
         transitions = expanded = depth = 0
         layer: list[S] = []
         following: list[S] = []
+        ends: list[int] = []  # of the layers, in `seen`
 
         def path(state: S | None) -> list[S]:
             found = []
@@ -115,6 +136,7 @@ class _Search(Generic[S]):
                     self.judge(state, path)
             while layer:
                 self.complete = self.depth = depth
+                ends.append(len(seen))
                 following = []
                 for state in layer:
                     after = successors(state)
@@ -134,10 +156,14 @@ class _Search(Generic[S]):
                     if expanded >= ask_at or len(seen) > states_max:
                         self.transitions = transitions
                         queue = len(seen) - expanded
-                        self.check(meter.exceeded(expanded, len(seen), transitions, queue, depth))
+                        exceeded = meter.exceeded(expanded, len(seen), transitions, queue, depth)
+                        if exceeded == "memory" and self.fingerprints and type(state) is int:
+                            return Rest(seen, ends, expanded)
+                        self.check(exceeded)
                         ask_at = meter.ask_at
                 layer = following
                 depth += 1
+            return None
         finally:
             self.unique, self.transitions = len(seen), transitions
             if following:
@@ -289,9 +315,12 @@ class _Search(Generic[S]):
         seconds = self.meter.seconds
         verdict: Any = "unknown"
         name = reason = ""
+        trace = self.trace(self.path)
         if self.wrong is not None:
             verdict = "violated"
             name, reason = self.wrong
+            if self.symmetry and trace:  # the same of real states, by the names in the trace
+                name, reason = self.model.broken(trace[-1].state) or self.wrong
         elif self.exhausted and self.pending:
             verdict = "violated"
             name, reason = next(iter(self.pending)), "no reachable state is so"
@@ -308,10 +337,11 @@ class _Search(Generic[S]):
             verdict=verdict,
             property=name,
             reason=reason,
-            trace=self.trace(self.path),
+            trace=trace,
             examples={claim: self.trace(path) for claim, path in self.examples.items()},
             seconds=seconds,
             stopped_by=self.stopped_by,
+            missed_below=self.missed_below,
             covered=self.covered(),
         )
 
@@ -319,6 +349,8 @@ class _Search(Generic[S]):
         found = f"{self.unique:,} states of {self.model.name}, depth {self.depth}"
         if self.symmetry:
             found += ", symmetric states counted once"
+        if self.remark:
+            found += f", {self.remark}"
         if self.exhausted:
             return f"exhausted: {found}"
         why = f"stopped by {self.stopped_by}" if self.stopped_by else "stopped at a violation"

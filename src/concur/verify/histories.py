@@ -1,5 +1,18 @@
 """What the model checker remembers of a run, and judges: histories of clients, and global folds.
 
+| property | what it says | where it is checked |
+| --- | --- | --- |
+| `linearizability` | what clients saw has an order that the machine allows | `Judge.broken` |
+| `agreement` | no two decide differently in a slot, nor one at two times | `concur.properties` |
+| `at_most_one_leader_per_ballot` | or term, or view | `concur.properties` |
+| `validity` | what is decided, a client has asked for by then | `Judge` |
+| integrity | one decision for a slot, and of what was proposed | agreement and validity |
+| `at_most_once` | no machine executes a command twice | `counting`, `stage.Seated.check` |
+| `every_operation_ends_exactly_once` | and not before it began | `stage.Stage.say` |
+| `no_step_raises` | assertions of the code hold | `stage.Seated.step` |
+| the invariants of nodes, by their names | local properties | `stage.Seated.check` |
+| others | folds over decisions and observations | `Scenario.properties` |
+
 A history holds no times. For each client it has what its operations came to, and for each of them
 how many operations of each other client had ended when it was asked for: exactly the order in real
 time that linearizability refers to. So situations that no client can tell apart are equal values,
@@ -79,7 +92,7 @@ class Judge(Observer):
         self.properties = tuple(properties)
         self.forget_max = forget_max
         self._clients = {id: at for at, id in enumerate(scripts)}
-        self._bodies = {machine.encode(c) for script in scripts.values() for c in script}
+        self._bodies = [[machine.encode(c) for c in script] for script in scripts.values()]
 
     def heard(self, observed: Observe) -> bool:
         """Whether anybody here wants to know: the fewer facts, the fewer different runs."""
@@ -112,7 +125,7 @@ class Judge(Observer):
             if what.name == "recovered":
                 forgotten = value.forgotten.discard(event.node)
                 value = msgspec.structs.replace(value, forgotten=forgotten)
-        elif not self._valid(what):
+        elif not self._valid(value, what):
             why = f"{event.node} decided {what.command}, which nobody asked for"
             return self._wrong(value, "validity", why)
         return self._folded(value, event.node, what)
@@ -142,11 +155,14 @@ class Judge(Observer):
                     return self._wrong(value, known.name, str(broken))
         return msgspec.structs.replace(value, folds=tuple(folds))
 
-    def _valid(self, what: Decide) -> bool:
+    def _valid(self, value: Judged, what: Decide) -> bool:
         command = what.command
         if not command.session or command.session.startswith(OPENING):
             return True  # the protocol's own, which asks the machine for nothing
-        return command.body in self._bodies
+        return any(
+            command.body in bodies[: len(client.ended) + (client.asked is not None)]
+            for bodies, client in zip(self._bodies, value.clients, strict=True)
+        )
 
     # --- the history ------------------------------------------------------------------------------
 

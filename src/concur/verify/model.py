@@ -60,6 +60,10 @@ class Model(ABC, Generic[S]):
         """One of the states that are the same as `state` but for names, the same one for all."""
         return state
 
+    def orbit(self, state: S) -> Iterable[S]:
+        """All states that are the same as `state` but for names."""
+        return (state,)
+
     def show(self, state: S) -> str:
         """The state, for people."""
         return repr(state)

@@ -5,10 +5,17 @@ what its nodes hold and what its driver would hold for them (disk, timers, snaps
 To find out what becomes of it, scratch nodes are put into that state, take the step, and are read.
 CORE.md says what may happen; this is how it is made small:
 
-* **A step is atomic**: what it persists is durable when it ends. A crash in the middle of a step is
-  a crash before it, or one after it of which some messages never arrive (CORE.md, 5). Messages to a
-  host that is down may never arrive either. Nobody can tell a message that is lost from one that is
-  late for ever, so neither is an event of its own: the message stays where it is.
+* **A step is atomic**: what it persists is durable when it ends, and what it sends is on its way.
+  A driver does less at a time (CORE.md, 5): it takes some steps, writes their records in one sync,
+  and then releases what they made visible, first in first out. Say it crashes having taken the
+  steps 1 to n since the last sync. While it syncs, a prefix of their records is on disk, up to that
+  of some step k (k = 0: none), and nothing of what they send is out: that is a crash after step k
+  here, where the messages of steps 1 to k never arrive. Once the sync is over all records are
+  there, and some messages are out: a crash after step n, where the others never arrive. What a host
+  had queued but not taken is on its way here, and never arrives.
+* **Nothing ever has to arrive**, so nobody can tell a message that is lost, or held up by a
+  partition, or sent to a host that is down, from one that is late. None of that is an event: the
+  message stays where it is.
 * **Any armed timer may ring**, whatever its duration, as often as the bounds allow. One that would
   change nothing but itself does not ring: who waits with it can do all that is possible without it.
 * **Time** is as the timers say: `uptime` stands still, except that a timer that rings was due. It
@@ -19,15 +26,17 @@ CORE.md says what may happen; this is how it is made small:
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
-from concur.base import Protocol, Role
+from concur.base import Circumstances, Protocol, Role
 from concur.effects import Deliver, Observe, Snapshot, Start, Timer, TimerName
 from concur.node import SECOND, Config, Node
+from concur.parts.membership import OPERATOR
 from concur.values import Map
 from concur.verify.behaviour import Behaviour, Step
+from concur.verify.clocks import Clocks
 from concur.verify.stage import Fact, Packet, Stage, time_matters
 
 Facts = tuple[Fact, ...]
@@ -61,7 +70,8 @@ class HostState(msgspec.Struct, frozen=True, array_like=True):
     """The local state of a host. `inbox` are messages from a node here to another one here.
 
     `down` is "" while it is up, else how it will begin again. A client's host has asked for the
-    first `asked` of its commands, and `waits` for the last of them.
+    first `asked` of its commands, or an operator's of its orders, and `waits` for the last of them.
+    `wall` is what its wall clock said last.
     """
 
     seats: tuple[SeatState, ...]
@@ -70,6 +80,7 @@ class HostState(msgspec.Struct, frozen=True, array_like=True):
     down: str = ""
     asked: int = 0
     waits: bool = False
+    wall: int = 0
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +89,9 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     `timers` maps the name of a timer and a node ("": any) to the bound that its ringing costs; one
     that is not named costs `other_timers`, and with "" it never rings. `faults` are "crash" and
     "wipe", `ticks` says that time may pass, `turns` that the end of a turn is an event. `heard`
-    says which observations anybody wants to hear.
+    says which observations anybody wants to hear. `durations` says that a state tells how long each
+    armed timer takes, also one that never rings here: what comes after will need it
+    (`concur.verify.liveness`).
     """
 
     timers: dict[tuple[str, str], str] = {}
@@ -86,13 +99,18 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...] = ()
     ticks: bool = False
     turns: bool = False
+    durations: bool = False
     heard: Callable[[Observe], bool] = lambda observed: False
+    clocks: Clocks | None = None
 
     def timer(self, name: TimerName, node: str) -> str:
         """Which bound it costs that this timer of `node` rings; "" if it never does."""
         kind = name if isinstance(name, str) else str(name[0])
         at_any = self.timers.get((kind, ""), self.other_timers)
         return self.timers.get((kind, node), at_any)
+
+    def rings(self, name: TimerName, node: str) -> bool:
+        return bool(self.timer(name, node))
 
 
 class Cast(msgspec.Struct, frozen=True):
@@ -104,16 +122,27 @@ class Cast(msgspec.Struct, frozen=True):
     rules: Rules
     places: dict[str, tuple[int, int]]
 
+    @property
+    def orders(self) -> bool:
+        """Whether an operator is there."""
+        return any(id in self.places for id in self.config.role(OPERATOR.name))
+
 
 class Host(Behaviour):
     """The nodes of one host; `seats` are their ids and roles, `place` is its number."""
 
+    tells: ClassVar[bool] = True
+    """Whether the operations that end here are those of the history."""
+
     def __init__(self, cast: Cast, place: int, seats: tuple[tuple[str, Role], ...]) -> None:
-        self.name = seats[0][0]
+        self.name = seats[0][0] if seats else ""
         self.cast = cast
         self.place = place
         self.seats = seats
-        self.tells_time = tuple(time_matters(role.node) for _, role in seats)
+        world = Circumstances(config=cast.config, orders=cast.orders, rings=cast.rules.rings)
+        self.tells_time = tuple(
+            time_matters(role.node) and cast.protocol.tells_time(role, world) for _, role in seats
+        )
         self.may_crash = all(role.place != "client" for _, role in seats)
         self.hasty = any("send_before_durable" in role.node.unsafe_ for _, role in seats)
         self._scratch: list[Node[Any]] = [self.new_node(at, {}) for at in range(len(seats))]
@@ -211,11 +240,13 @@ class Host(Behaviour):
     def _rings(self, state: HostState, at: int, seat: SeatState) -> Iterator[tuple[str, Step]]:
         for key, due in seat.timers:
             path, name = key
+            cost = self.cast.rules.timer(name, self.seats[at][0])
+            if not cost:
+                continue
             waits = _with(state, at, timers=tuple([t for t in seat.timers if t[0] != key]))
             then = max(seat.uptime, due) if self.tells_time[at] else 0
             late = _with(waits, at, uptime=then)
             ring = Timer(name, path)
-            cost = self.cast.rules.timer(name, self.seats[at][0])
             for step in self._outcomes(late, lambda stage: stage.step(at, ring)):  # noqa: B023
                 idle = not step.sends and not step.events and not step.costs
                 if idle and _with(step.state, at, uptime=seat.uptime) in (waits, state):
@@ -258,11 +289,12 @@ class Host(Behaviour):
             down = "wiped"  # still missing: it cannot know that it ever was (19)
         forgets = wiped or not self.cast.protocol.tags.durable
         said = (Fact(self.name, LOST),) if forgets else ()
-        return HostState(seats, incarnation=state.incarnation, down=down), said
+        after = HostState(seats, incarnation=state.incarnation, down=down, wall=state.wall)
+        return after, said
 
     def _crash_unwritten(self, state: HostState, step: Step) -> Iterator[Step]:
         """Only a mutant sends before it has written: a crash may leave its word without its record
-        (`concur.testing.unsafe`)."""
+        (`concur.testing.unsafe`). That of one step, where a driver may lose those of several."""
         pairs = zip(state.seats, step.state.seats, strict=True)
         wrote = any(before.image != after.image for before, after in pairs)
         if self.hasty and wrote and "crash" in self.cast.rules.faults:

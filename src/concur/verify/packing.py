@@ -41,6 +41,8 @@ class Packing:
         self.places = tuple(shift + LOCAL_BITS * place for place in range(places))
         """Shift of each place's number."""
         self.observer = shift + LOCAL_BITS * places
+        self.bounds_width = shift
+        self.key_mask = (1 << LOCAL_BITS * (places + 1)) - 1
         self.network = self.observer + LOCAL_BITS
         self.is_set = copies_max is None
         if copies_max is None:
@@ -63,6 +65,27 @@ class Packing:
     def copy(self, envelope: int) -> int:
         """What one copy of that envelope adds to a state."""
         return 1 << self.network + envelope * self.width
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether a step can depend on what is left of a bound otherwise than by using it up."""
+        return False
+
+    def key(self, state: int) -> int:
+        """The numbers of all local states, and of the observer's value."""
+        return state >> self.bounds_width & self.key_mask
+
+    def covers(self, state: int, other: int) -> bool:
+        """Whether `state` is `other`, but for messages that are on their way in `state` alone.
+
+        Both have the same `key`, and no guard bit is set.
+        """
+        if (state ^ other) & self.budget_mask:
+            return False
+        if self.is_set:
+            return not other & ~state
+        guard = self.guard << self.network
+        return ((state | guard) - other) & guard == guard
 
     def fits(self, copies: int) -> bool:
         """Whether so many more copies turn on a guard bit at the most, and never run over it."""

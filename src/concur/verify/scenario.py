@@ -6,28 +6,32 @@ scenario = Scenario(protocol=Paxos(), clients=2, commands=2, faults="crash=1", t
 scenario.system(), scenario.bounds()
 """
 
+from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from concur.base import Protocol, Role
+from concur.base import REPLICAS_MAX, Protocol, Role
 from concur.errors import BadInput, whole
 from concur.machines import Machine
 from concur.machines import machine as machine_named
 from concur.node import Config
-from concur.parts.membership import OPERATOR
+from concur.parts.membership import OPERATOR, Order
 from concur.properties import STANDARD, Property
 from concur.verify.behaviour import Behaviour
+from concur.verify.bounds import BOUND_MAX, TICK, bounds_of, timers_of
 from concur.verify.clients import ClientHost, scripts
+from concur.verify.clocks import JUMP, NEEDS, TIME, Clocks
+from concur.verify.counting import Counting
 from concur.verify.histories import Judge
 from concur.verify.node_system import NodeSystem
 from concur.verify.nodes import Cast, Host, Rules
+from concur.verify.operators import OperatorHost, orders_of, words_of
+from concur.verify.packing import UNBOUNDED
+from concur.verify.true_time import TrueTime
 
-FAULTS = ("crash", "wipe", "loss", "duplicate")
-TIMEOUT, TICK = "timeout", "tick"
-BOUND_MAX = 1000
-"""Of any bound: more than can be explored."""
+FAULTS = ("crash", "wipe", "loss", "duplicate", "jump", "partition")
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +40,11 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     * `commands`: those of each client, in order; or how many in all (puts and gets of one key,
       dealt out in turn); None is one put and one get for each client.
     * `faults`: how often a replica crashes ("crash=1"), or crashes and loses its disk ("wipe=1");
-      how many messages are doubled ("duplicate=1") or lost ("loss=1").
+      how many messages are doubled ("duplicate=1") or lost ("loss=1"); how often a wall clock is
+      set back ("jump=1"). With "duplicate=any" the network keeps what servers send each other, and
+      may deliver it again at any time, which often makes fewer states, and never fewer runs. Of
+      partitions ("partition") there are any, whether named or not: nothing ever has to arrive, so
+      all that a partition holds back may be late for as long as it lasts.
     * `timeouts_max`: how many timers ring; or, by the names of timers ("election=2,retry=1"), how
       many of each, and none of the others; or of one node ("election@r1=1"). What rings without an
       effect is not counted.
@@ -46,6 +54,13 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
       so "loss" need not be an event. Without it, `loss` messages are taken away.
     * `copies_max`: how many copies of one message from one node to another are on their way at a
       time, rounded up to one less than a power of two; more are lost.
+    * `spares`: replicas that are no members at first, but may become members.
+    * `orders`: what an operator asks for, in this order, each at any time ("members=r1,r2,r4",
+      "leader=r2", or as `concur.parts.membership.Order`).
+    * `prologue`: what has happened before, which costs nothing (`concur.verify.prologue`).
+    * `clock_max`: up to which tick (of a second) wall clocks are explored, if the protocol reads
+      any; 0: it must not. `skew_max`: by how many ticks they may be wrong at the most, None: they
+      know nothing of each other (`concur.verify.clocks`).
 
     Everything is looked at when the system is made; bad input raises BadInput then.
     """
@@ -62,6 +77,11 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     late_is_lost: bool = True
     properties: tuple[Property, ...] = STANDARD
     copies_max: int = 3
+    spares: int = 0
+    orders: Sequence[Order | str] = ()
+    prologue: Sequence[str] = ()
+    clock_max: int = 0
+    skew_max: int | None = None
 
     @property
     def replicated(self) -> Machine[Any, Any]:
@@ -75,26 +95,29 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
     def allowed(self) -> dict[str, int]:
         """How often each fault may happen."""
-        return _bounds("faults", self.faults, FAULTS)
+        return bounds_of("faults", self.faults, FAULTS)
 
     def system(self) -> NodeSystem:
         """The model of the protocol within these bounds."""
         protocol = self.protocol.validate(self.replicas)
-        _refuse_what_needs_more(protocol)
+        _refuse_what_needs_more(protocol, self.replicated, NEEDS if self.clock_max else ())
         whole("ticks_max", self.ticks_max, 0, BOUND_MAX)
         machine, asked, allowed = self.replicated, self.asked(), self.allowed()
         roles = protocol.roles()
-        config = Config.of(roles, self.replicas, self.clients)
+        config = self._config(protocol, roles)
+        clocks = Clocks.of(self.clock_max, self.skew_max, allowed["jump"])
+        orders = orders_of(self.orders, protocol, config)
         ids = next(config.role(r.name) for r in roles if r.place == "client" and r is not OPERATOR)
+        voters = (self.replicas, *(len(order.members) for order in orders if order.members))
         judge = Judge(
             dict(zip(ids, asked, strict=True)),
             machine,
             self.properties,
-            protocol.crash_tolerance(self.replicas),
+            min(map(protocol.crash_tolerance, voters)),
         )
-        hosts = _hosts(protocol, config, roles)
+        hosts = _hosts(config, roles if orders else tuple(r for r in roles if r is not OPERATOR))
         nodes = tuple(id for host in hosts for id, _ in host)
-        timers, other, timeouts = _timers(self.timeouts_max, nodes)
+        timers, other, timeouts = timers_of(self.timeouts_max, nodes)
         rules = Rules(
             timers=timers,
             other_timers=other,
@@ -102,14 +125,18 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
             ticks=self.ticks_max > 0,
             turns=self.turns,
             heard=judge.heard,
+            clocks=clocks,
         )
         places = {
             id: (place, at) for place, host in enumerate(hosts) for at, (id, _) in enumerate(host)
         }
-        cast = Cast(protocol, config, machine, rules, places)
+        counting = Counting(machine, Tally(machine.encode(c) for script in asked for c in script))
+        cast = Cast(protocol, config, counting, rules, places)
         behaviours: list[Behaviour] = []
         for place, seats in enumerate(hosts):
-            if seats[0][1].place == "client":
+            if seats[0][1] is OPERATOR:
+                behaviours.append(OperatorHost(cast, place, seats, orders))
+            elif seats[0][1].place == "client":
                 script = asked[ids.index(seats[0][0])]
                 bodies = tuple(machine.encode(command) for command in script)
                 behaviours.append(ClientHost(cast, place, seats, bodies))
@@ -121,27 +148,57 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
             "crash": allowed["crash"],
             "wipe": allowed["wipe"],
         }
+        if clocks is not None:
+            counted[JUMP] = allowed["jump"]
+            if clocks.bounded:
+                counted[TIME] = clocks.most
+                behaviours.append(TrueTime(cast, len(behaviours), clocks))
+        servers = {at for at, seats in enumerate(hosts) if seats[0][1].place != "client"}
+        doubled_at_will = allowed["duplicate"] == UNBOUNDED
+
+        def between_servers(source: int, target: int, message: Any) -> bool:
+            return source in servers and target in servers
+
         return NodeSystem(
             behaviours,
             judge,
             counted,
             loss=0 if self.late_is_lost else allowed["loss"],
-            duplication=allowed["duplicate"],
+            duplication=0 if doubled_at_will else allowed["duplicate"],
+            stays=between_servers if doubled_at_will else None,
             name=f"{protocol.label}, {self.replicas} replicas",
             envelopes_max=self.copies_max,
+            prologue=self.prologue,
         )
+
+    def _config(self, protocol: Protocol, roles: tuple[Role, ...]) -> Config:
+        whole("spares", self.spares, 0, REPLICAS_MAX)
+        if self.spares and not protocol.tags.membership:
+            raise BadInput(f"spares: {self.spares}, but {protocol.label} never changes its members")
+        return Config.of(roles, self.replicas, self.clients, self.spares)
+
+    def _clocks(self, allowed: dict[str, int]) -> dict[str, Any]:
+        skew = "any" if self.skew_max is None else self.skew_max
+        return {"clock": self.clock_max, "skew": skew, "jump": allowed["jump"]}
 
     def bounds(self) -> dict[str, Any]:
         """The same for people and for JSON, with the parameters that are not the defaults."""
         allowed, protocol, timeouts = self.allowed(), self.protocol, self.timeouts_max
+        orders = [order if isinstance(order, str) else words_of(order) for order in self.orders]
         return {
             "replicas": self.replicas,
+            **({"spares": self.spares} if self.spares else {}),
+            **({"orders": orders} if orders else {}),
+            **({"partition": "any"} if allowed["partition"] else {}),
+            **({"prologue": list(self.prologue)} if self.prologue else {}),
             "clients": self.clients,
             "commands": sum(map(len, self.asked())),
             "timeouts": timeouts if isinstance(timeouts, int | str) else dict(timeouts),
             "ticks": self.ticks_max,
             "copies": self.copies_max,
-            **{fault: allowed[fault] for fault in ("crash", "wipe", "duplicate")},
+            **{fault: allowed[fault] for fault in ("crash", "wipe")},
+            "duplicate": "any" if allowed["duplicate"] == UNBOUNDED else allowed["duplicate"],
+            **(self._clocks(allowed) if self.clock_max else {}),
             "loss": "any" if self.late_is_lost else allowed["loss"],
             "turns": "batches" if self.turns else "one event each",
             "parameters": {
@@ -152,25 +209,31 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def _hosts(
-    protocol: Protocol, config: Config, roles: tuple[Role, ...]
-) -> list[tuple[tuple[str, Role], ...]]:
-    """The nodes of each host, servers first. Operators give no orders here, so they stay away."""
+def _hosts(config: Config, roles: tuple[Role, ...]) -> list[tuple[tuple[str, Role], ...]]:
+    """The nodes of each host, servers first."""
     found: dict[str, list[tuple[str, Role]]] = {}
     for role in sorted(roles, key=lambda role: role.place == "client"):
-        if role is OPERATOR:
-            continue
         for at, id in enumerate(config.role(role.name)):
             host = config.role(role.beside)[at] if role.beside else id
             found.setdefault(host, []).append((id, role))
     return [tuple(seats) for seats in found.values()]
 
 
-def _refuse_what_needs_more(protocol: Protocol) -> None:
+def _refuse_what_needs_more(
+    protocol: Protocol, machine: Machine[Any, Any], offered: tuple[str, ...]
+) -> None:
+    if not machine.pure:
+        raise BadInput(
+            f"machine {machine.name}: changes an object in place, and the model checker goes back "
+            "to older states: expected a machine of values"
+        )
     what = f"verify: {protocol.label}"
-    needs = protocol.tags.needs
+    needs = [need for need in protocol.tags.needs if need not in offered]
     if needs:
-        raise BadInput(f"{what} needs {', '.join(needs)}, which the model checker does not have")
+        clocks = "; for clocks expected clock_max > 0" if set(needs) & set(NEEDS) else ""
+        raise BadInput(
+            f"{what} needs {', '.join(needs)}, which the model checker does not have{clocks}"
+        )
     if getattr(protocol, "reads", "") == "lease":
         raise BadInput(
             f"{what}: reads 'lease' rest on the speed of clocks, which the model checker leaves "
@@ -184,42 +247,3 @@ def _refuse_what_needs_more(protocol: Protocol) -> None:
             )
         if role.links == "stream":
             raise BadInput(f"{what}: role {role.name} needs streams; expected datagrams")
-
-
-def _bounds(name: str, given: "str | Mapping[str, int]", known: tuple[str, ...]) -> dict[str, int]:
-    """ "crash=1,wipe=0" as numbers; what is not named is 0. `known` are the names, () is any."""
-    found = dict.fromkeys(known, 0)
-    pairs: Sequence[tuple[str, Any]]
-    if isinstance(given, str):
-        parts = [part.strip() for part in given.split(",") if part.strip() not in ("", "none")]
-        pairs = [(part.partition("=")[0], part.partition("=")[2] or "1") for part in parts]
-    else:
-        pairs = list(given.items())
-    for kind, text in pairs:
-        if known and kind not in known:
-            raise BadInput(f"{name}: {kind!r}, expected one of {', '.join(known)}")
-        number = int(text) if isinstance(text, str) and text.isdecimal() else text
-        whole(f"{name} {kind}", number, 0, BOUND_MAX)
-        found[kind] = number
-    return found
-
-
-def _timers(
-    given: "int | str | Mapping[str, int]", nodes: tuple[str, ...]
-) -> tuple[dict[tuple[str, str], str], str, dict[str, int]]:
-    """Which bound each timer of each node costs, what others cost ("": they never ring), and the
-    bounds. A timer is (name, node); node "" is any."""
-    if isinstance(given, str) and given.isdecimal():
-        given = int(given)
-    if isinstance(given, int):
-        whole("timeouts_max", given, 0, BOUND_MAX)
-        return {}, TIMEOUT if given else "", {TIMEOUT: given}
-    timers: dict[tuple[str, str], str] = {}
-    bounds: dict[str, int] = {}
-    for text, most in _bounds("timeouts_max", given, ()).items():
-        name, _, node = text.partition("@")
-        if node and node not in nodes:
-            raise BadInput(f"timeouts_max: node {node!r}, expected one of {', '.join(nodes)}")
-        timers[name, node] = f"{TIMEOUT} {text}" if most else ""
-        bounds[f"{TIMEOUT} {text}"] = most
-    return timers, "", bounds

@@ -28,6 +28,8 @@ from concur.messages import Message
 from concur.node import Node
 from concur.values import Map
 from concur.verify.behaviour import Step
+from concur.verify.clocks import AT, JUMP, SAYS, TICK_NS, Clocks
+from concur.verify.counting import AT_MOST_ONCE, repeated
 
 if TYPE_CHECKING:
     from concur.verify.nodes import Host, HostState, SeatState
@@ -63,7 +65,8 @@ class Wrong(msgspec.Struct, frozen=True, array_like=True):
 class Stage:
     """A step of `host` in `state`. `script` says how the first choices turn out, 0 what follows.
 
-    `chosen` are the choices that were made, each with the number of its options.
+    `chosen` are the choices that were made, each with the number of its options. `under_way` are
+    the operations that may end.
     """
 
     def __init__(self, host: "Host", state: "HostState", script: list[int]) -> None:
@@ -75,7 +78,11 @@ class Stage:
         self.facts: list[Fact | Wrong] = []
         self.inbox = list(state.inbox)
         self.seats = [Seated(self, at, seat) for at, seat in enumerate(state.seats)]
-        self.waits = state.waits
+        self.under_way = [state.asked] if state.waits else []
+        self.wall = state.wall
+        self.time: int | None = None  # if it is known
+        self.words: list[str] = []
+        self.costs: list[str] = []
         self.failed = False
 
     def seat(self, at: int) -> "SeatState":
@@ -115,34 +122,63 @@ class Stage:
     # --- what comes of it -------------------------------------------------------------------------
 
     def outcome(self) -> Step:
-        words = ", ".join(f"chose {choice + 1} of {options}" for choice, options in self.chosen)
+        words, costs = ", ".join(self.words), tuple(self.costs)
         if self.failed:  # fail-stop: nothing of it is persisted or released (1)
-            return Step(self.state, (), tuple(self.facts), words)
+            return Step(self.state, (), tuple(self.facts), words, costs)
         for seated in self.seats:
             seated.check()
         after = msgspec.structs.replace(
             self.state,
             seats=tuple([seated.state() for seated in self.seats]),
             inbox=tuple(self.inbox),
-            waits=self.waits,
+            waits=self.state.asked in self.under_way,
+            wall=self.wall,
         )
-        return Step(after, tuple(self.sends), tuple(self.facts), words)
+        return Step(after, tuple(self.sends), tuple(self.facts), words, costs)
+
+    def branch(self, options: int) -> int:
+        """One of so many: this time as the script says."""
+        at = len(self.chosen)
+        choice = self.script[at] if at < len(self.script) else 0
+        self.chosen.append((choice, options))
+        return choice
+
+    def read_clock(self) -> tuple[int, Clocks]:
+        """What the wall clock of this host says now, in ticks (`concur.verify.clocks`)."""
+        clocks = self.host.cast.rules.clocks
+        if clocks is None:
+            raise NeedsClock(
+                f"{self.host.name} reads the wall clock, which the model checker does not have "
+                "without a clock_max"
+            )
+        if clocks.bounded and self.time is None:
+            times = clocks.times(self.wall)
+            self.time = times[self.branch(len(times))]
+            self.costs.append(f"{AT}{self.time}")
+        readings = clocks.readings(self.wall, self.time or 0)
+        said = readings[self.branch(len(readings))]
+        if said < self.wall:
+            self.costs.append(JUMP)
+        self.wall = said
+        self.words.append(f"{SAYS}{said}")
+        return said, clocks
 
     def say(self, node: str, what: Decide | Observe | Complete | Invoke) -> None:
         if type(what) is Observe and not self.host.cast.rules.heard(what):
             return
         if type(what) is Complete:
-            expected = self.waits and what.op == self.state.asked
-            if not expected:
+            if what.op not in self.under_way:
                 why = f"{what.op} ended, which was not under way"
                 self.facts.append(Wrong("every_operation_ends_exactly_once", f"{node}: {why}"))
-            self.waits = False
+            self.under_way = [op for op in self.under_way if op != what.op]
+            if not self.host.tells:
+                return
         self.facts.append(Fact(node, what))
 
     def post(self, source: str, to: str, message: Message) -> None:
         place = self.host.cast.places.get(to.partition("/")[0])
         if place is None:
-            return  # nobody is there: an operator, or a spare that is not part of this
+            return  # nobody is there: an operator without orders
         if place[0] == self.host.place:
             self.inbox.append((place[1], Deliver(source, message, to.partition("/")[2])))
         else:
@@ -204,6 +240,11 @@ class Seated:
         if self._node is not None:
             for name in self._node.broken_invariants():
                 self.stage.facts.append(Wrong(name, f"broken at {self.id}"))
+            for node in (self._node, *(below for _, below in self._node._below())):
+                body = repeated(node.machine_state)
+                if body:
+                    why = f"{node.id} executed {node.machine.decode(body)} once more"
+                    self.stage.facts.append(Wrong(AT_MOST_ONCE, why))
 
     def state(self) -> "SeatState":
         before = self.before
@@ -262,10 +303,12 @@ class Seated:
                 self.saved = {p: s for p, s in self.saved.items() if not f"{p}/".startswith(below)}
 
     def _set_timer(self, effect: SetTimer) -> None:
-        if not self.stage.host.cast.rules.timer(effect.name, self.id):
+        rules = self.stage.host.cast.rules
+        if not rules.durations and not rules.timer(effect.name, self.id):
             return
         tells_time = self.stage.host.tells_time[self.at]
-        due = self.uptime_ns + max(effect.after_ns, 0) if tells_time else 0
+        # Where nobody looks at the time, it stays 0, and `due` is how long the timer takes.
+        due = self.uptime_ns + max(effect.after_ns, 0) if tells_time or rules.durations else 0
         self.timers[effect.path, effect.name] = due
 
     # --- inputs (concur.effects.Inputs) -----------------------------------------------------------
@@ -279,19 +322,19 @@ class Seated:
         return self.uptime_ns
 
     def now(self) -> int:
-        raise NeedsClock(f"{self.id} reads the wall clock, which the model checker does not have")
+        said, _ = self.stage.read_clock()
+        return said * TICK_NS
 
     def interval(self) -> tuple[int, int]:
-        raise NeedsClock(f"{self.id} reads the wall clock, which the model checker does not have")
+        said, clocks = self.stage.read_clock()
+        return (said - clocks.skew) * TICK_NS, (said + clocks.skew) * TICK_NS
 
     def jitter(self, low_ns: int, high_ns: int) -> int:
         return low_ns
 
     def choose(self, options: int) -> int:
-        stage = self.stage
-        at = len(stage.chosen)
-        choice = stage.script[at] if at < len(stage.script) else 0
-        stage.chosen.append((choice, options))
+        choice = self.stage.branch(options)
+        self.stage.words.append(f"chose {choice + 1} of {options}")
         return choice
 
     def peek(self, node: str, address: Any) -> Any:

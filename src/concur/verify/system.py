@@ -19,8 +19,9 @@ The numbers are exact: nothing is hashed away, and two states are one int only i
 No field can run into its neighbour unnoticed: `packing` says how.
 
 **Networks.** "once" delivers in any order, each message once. "duplicating" keeps what it delivers,
-for ever, so the network is a set. `loss` and `duplication` say how many messages may vanish or be
-doubled on top (`UNBOUNDED`: any number; a doubled message counts against `envelopes_max`).
+for ever, so the network is a set; `stays` picks messages that are kept like that. `loss` and
+`duplication` say how many messages may vanish or be doubled on top (`UNBOUNDED`: any number; a
+doubled message counts against `envelopes_max`).
 
 **No transition.** An outcome that changes nothing, sends nothing and says nothing is left out and
 its message stays where it is, since to take it away would only hide that it may come later still.
@@ -29,10 +30,10 @@ its message stays where it is, since to take it away would only hide that it may
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from concur.errors import BadInput
-from concur.verify.answers import Answers, Envelope
+from concur.verify.answers import Answers, Envelope, Stays
 from concur.verify.behaviour import Behaviour, Observer, Step, Unobserved
 from concur.verify.interning import Numbers
 from concur.verify.model import Model
@@ -71,10 +72,13 @@ class System(Model[int]):
     `bounds` says how often each thing that outcomes cost may happen; `loss` and `duplication` are
     the bounds "loss" and "duplicate". `envelopes_max` is how many copies of one message from one
     place to another may be on their way at once, rounded up to one less than a power of two; more
-    raise TooMany. `sometimes` are predicates of the observer's value; `done` is asked of a state
-    that nothing follows. One kept answer is compared with a new one for each `recheck_every` (0:
-    never); if they differ, Impure is raised.
+    raise TooMany. `stays` says of an envelope (source, target, message) whether a network that
+    delivers once keeps it nevertheless, as "duplicating" does with all. `sometimes` are predicates
+    of the observer's value; `done` is asked of a state that nothing follows. One kept answer is
+    compared with a new one for each `recheck_every` (0: never); if they differ, Impure is raised.
     """
+
+    layout: ClassVar[type[Packing]] = Packing
 
     def __init__(
         self,
@@ -85,6 +89,7 @@ class System(Model[int]):
         loss: int = 0,
         duplication: int = 0,
         keep_ineffective: bool = False,
+        stays: Stays | None = None,
         *,
         name: str = "a system",
         envelopes_max: int = 3,
@@ -100,14 +105,17 @@ class System(Model[int]):
         self.bounds = {"loss": loss, "duplicate": duplication, **(bounds or {})}
         self._is_done = done
         copies_max = None if network == "duplicating" else envelopes_max
-        self._packing = Packing(len(self.behaviours), self.bounds, copies_max)
-        self._answers = Answers(self.behaviours, self._packing, keep_ineffective, recheck_every)
+        self._packing = self.layout(len(self.behaviours), self.bounds, copies_max)
+        self._answers = Answers(
+            self.behaviours, self._packing, keep_ineffective, recheck_every, stays
+        )
+        self.packing, self.answers = self._packing, self._answers
         self._locals = self._answers.locals
         self._envelopes = self._answers.envelopes
         self._observed = Numbers("values of the observer", 1 << LOCAL_BITS)
         self._verdicts: list[tuple[str, str] | None] = []
-        self._any_broken = False
-        self._folds: dict[int, int] = {}
+        self.any_broken = False
+        self.folds: dict[int, int] = {}
         self.sometimes = {
             claim: self._of_observed(holds) for claim, holds in (sometimes or {}).items()
         }
@@ -132,7 +140,8 @@ class System(Model[int]):
                 state += self._locals[place].number(step.state) << packing.places[place]
             else:
                 state += budget + (self._observe(observed) << packing.observer)
-                yield state + answers.on_their_way(copies)
+                more, kept = answers.on_their_way(copies)
+                yield state + more | kept
 
     def successors(self, state: int) -> list[int]:
         packing, answers = self._packing, self._answers
@@ -145,7 +154,7 @@ class System(Model[int]):
         present &= packing.ones
         budget = (state & packing.budget_mask) << LOCAL_BITS
         observed = ((state >> packing.observer) & LOCAL_MASK) << LOCAL_BITS
-        folds = self._folds
+        folds = self.folds
         doors = answers.doors
         after: list[int] = []
         add = after.append
@@ -163,7 +172,7 @@ class System(Model[int]):
                 new = state + delta
                 if said:
                     fold = folds.get(observed | said)
-                    new += self._fold(observed | said) if fold is None else fold
+                    new += self.fold(observed | said) if fold is None else fold
                 if kept:
                     new |= kept
                 add(new)
@@ -176,7 +185,7 @@ class System(Model[int]):
                 new = state + delta
                 if said:
                     fold = folds.get(observed | said)
-                    new += self._fold(observed | said) if fold is None else fold
+                    new += self.fold(observed | said) if fold is None else fold
                 if kept:
                     new |= kept
                 add(new)
@@ -192,7 +201,7 @@ class System(Model[int]):
         return [(self.label(action), after) for action, after in self.actions(state)]
 
     def broken(self, state: int) -> tuple[str, str] | None:
-        if not self._any_broken:
+        if not self.any_broken:
             return None
         return self._verdicts[(state >> self._packing.observer) & LOCAL_MASK]
 
@@ -212,6 +221,66 @@ class System(Model[int]):
             )
         lines += [f"{bound}: {rest} left" for bound, rest in parts.left.items()]
         return "\n".join(lines)
+
+    # --- piece by piece ---------------------------------------------------------------------------
+
+    def present(self, state: int) -> int:
+        """A bit for each envelope on its way, where its counter begins."""
+        packing = self._packing
+        present = network = state >> packing.network
+        for _ in range(2, packing.width):
+            network >>= 1
+            present |= network
+        return present & packing.ones
+
+    def outcomes(self, state: int, question: int) -> list[tuple[int, int]]:
+        """What follows from one envelope, by its bit, or from the moves at place ~question.
+
+        Each state with the number of what the observer is told; 0: nothing.
+        """
+        answers, packing = self._answers, self._packing
+        shift, memory = answers.doors[question] if question >= 0 else answers.moves_of[~question]
+        key = (state >> shift) & LOCAL_MASK | (state & packing.budget_mask) << LOCAL_BITS
+        deltas = memory.get(key)
+        if deltas is None:
+            deltas = memory[key] = answers.answer(question, key)
+        if not deltas:
+            return []
+        observed = ((state >> packing.observer) & LOCAL_MASK) << LOCAL_BITS
+        return [
+            ((state + delta + (self.fold(observed | said) if said else 0)) | kept, said)
+            for delta, said, kept in deltas
+        ]
+
+    def mishaps(self, state: int) -> list[int]:
+        """The states in which one message was lost or doubled."""
+        packing = self._packing
+        after = []
+        for _, sign, price in self._accidents(state):
+            rest = self.present(state)
+            while rest:
+                low = rest & -rest
+                rest ^= low
+                after.append(state + sign * (low << packing.network) - price)
+        return after
+
+    def trimmed(self, state: int) -> int:
+        """The state, with what is too much left out; here nothing may be too much."""
+        over = state >> self._packing.network & self._packing.guard
+        if over:
+            self._answers.overflowed(over)
+        return state
+
+    def spread(self) -> None:
+        """What was seen at one place goes for all those that are the same but for names."""
+
+    def keeps(self, source: int, target: int, message: Any) -> bool:
+        """Whether a message stays on its way when it is delivered."""
+        return self._answers.remains(self._envelopes.number((source, target, message)))
+
+    def ends(self, state: int) -> bool:
+        """Whether nothing is to follow `state`, whatever could."""
+        return False
 
     # --- for people -------------------------------------------------------------------------------
 
@@ -246,7 +315,7 @@ class System(Model[int]):
             key |= (state & packing.budget_mask) << LOCAL_BITS
             kind: Literal["receive", "move"] = "receive" if question >= 0 else "move"
             for name, step, (delta, said, kept) in answers.ask(question, key):
-                new = (state + delta + (self._fold(observed | said) if said else 0)) | kept
+                new = (state + delta + (self.fold(observed | said) if said else 0)) | kept
                 found.append((Action(kind, place, name, source, message, step), new))
         for accident, sign, price in self._accidents(state):
             for number, _ in network:
@@ -286,9 +355,9 @@ class System(Model[int]):
                 possible.append(("duplicate", 1, price))
         return possible
 
-    def _fold(self, key: int) -> int:
+    def fold(self, key: int) -> int:
         """What to add to a state whose observer hears something. Key: its value, what is said."""
-        known = self._folds.get(key)
+        known = self.folds.get(key)
         if known is None:
             number = key >> LOCAL_BITS
             place, events = self._answers.said[key & LOCAL_MASK]
@@ -296,14 +365,14 @@ class System(Model[int]):
             for event in events:
                 value = self.observer.after(value, place, event)
             known = (self._observe(value) - number) << self._packing.observer
-            self._folds[key] = known
+            self.folds[key] = known
         return known
 
     def _observe(self, value: Any) -> int:
         number = self._observed.number(value)
         for unjudged in range(len(self._verdicts), len(self._observed)):
             verdict = self.observer.broken(self._observed[unjudged])
-            self._any_broken = self._any_broken or verdict is not None
+            self.any_broken = self.any_broken or verdict is not None
             self._verdicts.append(verdict)
         return number
 

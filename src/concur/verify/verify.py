@@ -8,23 +8,34 @@
 The answer "holds" is about the bounds that it names, and about nothing beyond.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from time import perf_counter
 from typing import Any, Literal
 
 import msgspec
 
 from concur.base import Protocol
+from concur.errors import BadInput
 from concur.machines import Machine
+from concur.parts.membership import Order
 from concur.properties import STANDARD, Property
 from concur.protocols import protocol as protocol_named
 from concur.verify.budget import Budget, Progress, StoppedBy
 from concur.verify.exploration import Exploration, Moment
 from concur.verify.explore import explore
+from concur.verify.interchangeable import symmetry_of
+from concur.verify.parallel import explore_parallel
+from concur.verify.reduced import REDUCTIONS, Reduction, explore_reduced
 from concur.verify.scenario import Scenario
+from concur.verify.walking import walk_many
 from concur.verify.walks import walk
 
 WALKS_SHARE = 0.1
 """Of the time, for random walks before the search that may prove something."""
+WALKS = 1000
+"""So many, where there is no limit of time."""
+GLANCE_STATES = 5_000
+"""A space that is not larger needs no walks."""
 
 Attack = Literal["walks first", "walks", "breadth-first", "depth-first", "deepening"]
 
@@ -47,6 +58,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     bounds: dict[str, Any]
     covered: str
     strategy: str
+    reductions: tuple[str, ...] = ()
     property: str = ""
     reason: str = ""
     trace: tuple[str, ...] = ()
@@ -79,15 +91,29 @@ def verify(
     bytes_max: int | None = None,
     seed: int = 0,
     copies_max: int = 3,
+    spares: int = 0,
+    orders: "Sequence[Order | str]" = (),
+    prologue: Sequence[str] = (),
+    clock_max: int = 0,
+    skew_max: int | None = None,
+    reductions: "Collection[Reduction] | Literal['all', 'none']" = "all",
+    processes: int = 1,
+    fingerprints: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Verification:
     """Explore every order of messages, timeouts and faults of a protocol, within bounds.
 
-    `protocol` is an instance with its parameters, a class, or a name; `replicas` to `copies_max`
-    say which runs there are to explore (`Scenario`). The budget is in seconds, in different states,
-    and in bytes of the whole process; None is no limit. `seed` is that of the first walk.
+    `protocol` is an instance with its parameters, a class, or a name; most others, from `replicas`
+    on, say which runs there are to explore (`Scenario`). The budget is in seconds, in different
+    states, and in bytes of the whole process; None is no limit. `seed` is that of the first walk.
 
-    Raises BadInput for what cannot be checked: wall clocks, leases, streams.
+    "walks first" glances at the first states, in case these are all, takes random walks for a
+    tenth of the time, and then searches breadth-first. `reductions` leave out what cannot matter
+    to any property (`concur.verify.reduced`), in breadth-first searches of one process that keep
+    whole states. `processes` is how many search, -1 one for each core; with `fingerprints` a search
+    that has used up its memory goes on with 16 bytes for each state.
+
+    Raises BadInput for what cannot be checked: wall clocks without bounds, leases, streams.
     """
     scenario = Scenario(
         protocol=_described(protocol),
@@ -102,12 +128,20 @@ def verify(
         late_is_lost=late_is_lost,
         properties=properties,
         copies_max=copies_max,
+        spares=spares,
+        orders=orders,
+        prologue=prologue,
+        clock_max=clock_max,
+        skew_max=skew_max,
     )
     return verify_scenario(
         scenario,
         strategy=strategy,
         budget=Budget(budget_s, states_max, bytes_max),
         seed=seed,
+        reductions=reductions,
+        processes=processes,
+        fingerprints=fingerprints,
         progress=progress,
     )
 
@@ -118,35 +152,73 @@ def verify_scenario(
     strategy: Attack = "walks first",
     budget: Budget = Budget(60.0),  # noqa: B008
     seed: int = 0,
+    reductions: "Collection[Reduction] | Literal['all', 'none']" = "all",
+    processes: int = 1,
+    fingerprints: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Verification:
     """`verify` for bounds that have a name already."""
-    system, budget_s = scenario.system(), budget.seconds
-    found: Exploration | None = None
-    if strategy in ("walks", "walks first"):
-        first = budget
-        if strategy == "walks first" and budget_s is not None:
-            first = msgspec.structs.replace(budget, seconds=budget_s * WALKS_SHARE)
-        walks_max = None if budget_s is not None or strategy == "walks" else 1000
-        found = walk(
+    chosen = _reductions(reductions, strategy, processes != 1 or fingerprints)
+    if processes != 1 and strategy in ("depth-first", "deepening"):
+        raise BadInput(f"processes: strategy {strategy} runs in one; expected breadth-first")
+    system = scenario.system()
+    symmetry = symmetry_of(scenario, system) if "symmetry" in chosen else None
+    if symmetry is not None:
+        symmetry.apply()
+    begin = perf_counter()
+
+    def search(within: Budget) -> Exploration:
+        if processes != 1:
+            return explore_parallel(scenario.system, processes, within, progress, model=system)
+        if strategy == "depth-first" or strategy == "deepening":
+            return explore(system, strategy, within, "symmetry" in chosen, progress)
+        if not chosen:
+            return explore(
+                system, "breadth-first", within, False, progress, fingerprints=fingerprints
+            )
+        return explore_reduced(system, chosen, within, progress)
+
+    def left(share: float = 1.0, states_max: int | None = budget.states) -> Budget:
+        if budget.seconds is None:
+            return msgspec.structs.replace(budget, states=states_max)
+        rest = max(budget.seconds - (perf_counter() - begin), 0.0)
+        seconds = min(rest, budget.seconds * share)
+        return msgspec.structs.replace(budget, seconds=seconds, states=states_max)
+
+    def walks(within: Budget, most: int | None) -> Exploration:
+        if processes != 1:
+            return walk_many(
+                scenario.system,
+                within,
+                seed=seed,
+                walks_max=most,
+                processes=processes,
+                progress=progress,
+                model=system,
+            )
+        return walk(
             system,
-            first,
+            within,
             seed=seed,
-            walks_max=walks_max,
+            walks_max=most,
             pick=system.pick,
             mood=system.mood,
             features=system.features,
             progress=progress,
         )
-    done = found is not None and (found.verdict == "violated" or found.stopped_by == "interrupted")
-    walked = found.seconds if found is not None else 0.0
-    if found is None or (strategy == "walks first" and not done):
-        left = None if budget_s is None else max(budget_s - walked, 0.0)
-        search = "breadth-first" if strategy == "walks first" else strategy
-        assert search != "walks"
-        found = explore(
-            system, search, msgspec.structs.replace(budget, seconds=left), progress=progress
-        )
+
+    if strategy == "walks":
+        found = walks(budget, None)
+    elif strategy == "walks first":
+        glance = GLANCE_STATES if budget.states is None else min(GLANCE_STATES, budget.states)
+        found = search(left(states_max=glance))
+        if found.stopped_by == "states" and glance != budget.states:
+            found = walks(left(WALKS_SHARE), None if budget.seconds is not None else WALKS)
+            if found.verdict != "violated" and found.stopped_by != "interrupted":
+                found = search(left())
+    else:
+        found = search(budget)
+    alike = f"; interchangeable: {symmetry.words}" if symmetry and found.symmetry else ""
     return Verification(
         protocol=scenario.protocol.label,
         verdict=found.verdict,
@@ -154,10 +226,11 @@ def verify_scenario(
         unique_states=found.unique_states,
         transitions=found.transitions,
         depth=found.depth,
-        seconds=found.seconds + (walked if found.strategy != "walks" else 0.0),
+        seconds=perf_counter() - begin,
         bounds=scenario.bounds(),
-        covered=found.covered,
+        covered=found.covered + alike,
         strategy=found.strategy,
+        reductions=found.reductions,
         property=found.property,
         reason=found.reason,
         trace=tuple(moment.label for moment in found.trace if moment.label),
@@ -166,6 +239,20 @@ def verify_scenario(
         histories=system.histories(),
         moments=found.trace,
     )
+
+
+def _reductions(
+    asked: "Collection[Reduction] | Literal['all', 'none']", strategy: Attack, plain: bool
+) -> Collection[Reduction]:
+    """The reductions to use. `plain` says that what else was asked for goes without."""
+    if asked == "all":
+        return () if plain else REDUCTIONS
+    chosen: Collection[Reduction] = () if asked == "none" else asked
+    if chosen and plain:
+        raise BadInput("reductions: several processes, and fingerprints, go without; expected none")
+    if chosen and strategy not in ("walks first", "breadth-first"):
+        raise BadInput(f"reductions: strategy {strategy} has none; expected breadth-first")
+    return chosen
 
 
 def _described(protocol: "Protocol | type[Protocol] | str") -> Protocol:

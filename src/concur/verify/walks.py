@@ -1,20 +1,19 @@
 """Seeded random walks through a model: often the fastest way to a bug, never a proof.
 
 A walk takes one of the transitions at each step, until nothing follows or it is long enough; then
-the next walk begins, with the next seed. Three things make it better than dice alone:
+the next walk begins, with the next seed. Two things make it better than dice alone:
 
-* **Thrift.** Transitions that use up a bound (timeouts, crashes) are held back; by how much, is
-  drawn for each walk. Else a walk would have spent them all before anything happened.
-* **Coverage.** A state with a feature that no state before had (say, a local state that no node was
-  in) is kept, and later walks begin there as well: it took luck to get so far. The idea is that of
-  coverage-guided fuzzing; the model, which is the code here, says what is new.
-* **Mood.** What a model draws for each walk, as who does not hear whom. As walks begin where others
-  went, moods follow each other.
+* **Coverage.** A state with a feature that no state before had is kept, and later walks begin there
+  as well: it took luck to get so far. Several states are kept for each feature, drawn from all that
+  had it, since what matters is often in what the feature does not tell; and those features are
+  preferred from which few walks have begun. The idea is that of coverage-guided fuzzing.
+* **Mood.** What a model draws for each walk and may change as it goes on, as who does not hear whom
+  for a while (`concur.verify.phases`).
 
 The whole is a function of the model and the first seed.
 """
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from typing import Any, Literal, TypeVar
 
 from concur.chance import Stream
@@ -28,14 +27,15 @@ STEPS_MAX = 150
 """Of one walk. Bugs of small systems lie within some 50 steps, and a walk strays."""
 STRAY_MAX = 40
 """Steps of a walk since it last met something new, if it did not begin at the beginning."""
-THRIFT_BITS = 6
-"""A walk passes by what uses up a bound, if there is anything else to do, in all but one of 1, 2,
-4, ... 32 steps."""
 AFRESH = 4
 """One of so many walks begins at the beginning."""
+KEPT_MAX = 16
+"""States with the same feature that walks begin from."""
+LOOKS = 3
+"""Features that are looked at, when one is chosen from which few walks have begun."""
 
-Pick = Callable[[Any, Stream, bool, Any], Any]
-"""(state, dice, thrifty, mood) -> a successor of the state, None if there is none."""
+Pick = Callable[[Any, Stream, Any], Any]
+"""(state, dice, mood) -> a successor of the state, None if there is none."""
 
 
 def walk(
@@ -47,17 +47,17 @@ def walk(
     steps_max: int = STEPS_MAX,
     pick: Pick | None = None,
     mood: Callable[[Stream], Any] | None = None,
-    features: Callable[[S], Iterable[Hashable]] | None = None,
+    features: Callable[[S], Hashable] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Exploration:
     """Walks with seeds from `seed` on, until something is wrong or the budget is used up.
 
-    `pick` chooses a successor, a thrifty one if asked for; without it all are as likely. `mood` is
-    drawn for each walk, and handed to `pick`. `features` says what is to be covered, if anything.
+    `pick` chooses a successor; without it all are as likely. `mood` is drawn for each walk, and
+    handed to `pick`. `features` is the feature of a state, if any are to be covered.
     `unique_states` counts the different states that were met, `transitions` the steps taken. The
     verdict is "violated" or "unknown": walks exhaust nothing.
     """
-    meter = Meter(budget, progress)
+    meter = Meter(budget, progress, "walks")
     walker = _Walker(model, features, pick, mood)
     walks = 0
     stopped_by: StoppedBy = ""
@@ -91,13 +91,23 @@ def walk(
     )
 
 
+class _Kept:
+    """States with one feature, each with its depth; how many walks have begun from one of them."""
+
+    __slots__ = ("begun", "states")
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.states: list[tuple[Any, int]] = []
+
+
 class _Walker:
     """What all walks share. `before` has, for each state that was met, the one it was met from."""
 
     def __init__(
         self,
         model: Model[Any],
-        features: Callable[[Any], Iterable[Hashable]] | None,
+        features: Callable[[Any], Hashable] | None,
         pick: Pick | None,
         mood: Callable[[Stream], Any] | None,
     ) -> None:
@@ -107,26 +117,26 @@ class _Walker:
         self.mood = mood
         self.starts = list(model.initial())
         self.before: dict[Any, Any] = {}
-        self.depths: dict[Any, int] = {}  # of what was kept
-        self.kept: list[Any] = []
-        self.known: set[Hashable] = set()
+        self.kept: dict[Hashable, _Kept] = {}
+        self.order: list[_Kept] = []  # the same, as they came
         self.steps = self.depth = 0
         self.wrong: tuple[str, str] | None = None
         self.state: Any = None
 
     def walk(self, dice: Stream, steps_max: int, meter: Meter) -> StoppedBy:
-        thrift = 1 << dice.below(THRIFT_BITS)
         mood = None if self.mood is None else self.mood(dice)
-        if not self.kept or dice.below(AFRESH) == 0:
+        if not self.order or dice.below(AFRESH) == 0:
             state, depth, left = dice.choice(self.starts), 0, steps_max
             if self.met(state, None):
                 return ""
         else:
-            count = len(self.kept)
-            state = self.kept[max(dice.below(count), dice.below(count))]  # the later the likelier
-            depth, left = self.depths[state], STRAY_MAX
+            looks = [dice.choice(self.order) for _ in range(LOOKS)]
+            kept = min(looks, key=lambda kept: kept.begun)
+            kept.begun += 1
+            (state, depth), left = dice.choice(kept.states), STRAY_MAX
+        feature = None if self.features is None else self.features(state)
         while left > 0:
-            new = self.pick(state, dice, dice.below(thrift) > 0, mood)
+            new = self.pick(state, dice, mood)
             if new is None:
                 return ""
             self.steps += 1
@@ -136,19 +146,21 @@ class _Walker:
             if new not in self.before:
                 if self.met(new, state):
                     return ""
-                if self.is_new(new):
-                    self.kept.append(new)
-                    self.depths[new] = depth
-                    left = max(left, min(STRAY_MAX, steps_max - depth))
+                if self.features is not None:
+                    last, feature = feature, self.features(new)
+                    if feature != last and self.keep(new, feature, depth, dice):
+                        left = max(left, min(STRAY_MAX, steps_max - depth))
+            elif self.features is not None:
+                feature = self.features(new)
             state = new
             if self.steps >= meter.ask_at or len(self.before) > meter.states_max:
                 met = len(self.before)
-                stopped_by = meter.exceeded(self.steps, met, self.steps, len(self.kept), depth)
+                stopped_by = meter.exceeded(self.steps, met, self.steps, len(self.order), depth)
                 if stopped_by:
                     return stopped_by
         return ""
 
-    def any_successor(self, state: Any, dice: Stream, thrifty: bool, mood: Any) -> Any:
+    def any_successor(self, state: Any, dice: Stream, mood: Any) -> Any:
         options = list(self.model.successors(state))
         return dice.choice(options) if options else None
 
@@ -160,12 +172,18 @@ class _Walker:
             self.wrong = self.model.broken(state)
         return self.wrong is not None
 
-    def is_new(self, state: Any) -> bool:
-        if self.features is None:
-            return False
-        count = len(self.known)
-        self.known.update(self.features(state))
-        return len(self.known) > count
+    def keep(self, state: Any, feature: Hashable, depth: int, dice: Stream) -> bool:
+        """Begin at `state` later on, maybe. Whether its feature is new."""
+        kept = self.kept.get(feature)
+        is_new = kept is None
+        if kept is None:
+            kept = self.kept[feature] = _Kept()
+            self.order.append(kept)
+        if len(kept.states) < KEPT_MAX:
+            kept.states.append((state, depth))
+        else:
+            kept.states[dice.below(KEPT_MAX)] = state, depth
+        return is_new
 
     def path(self) -> list[Any]:
         """To the state that was met last."""

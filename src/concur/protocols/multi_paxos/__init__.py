@@ -54,10 +54,10 @@ answer at their deadline.
 from collections.abc import Collection, Iterable
 from typing import ClassVar
 
-from concur.base import Role, Tags, parameter
+from concur.base import Circumstances, Role, Tags, parameter
 from concur.errors import BadInput
 from concur.node import Node
-from concur.parts.client import Client
+from concur.parts.client import Client, told_apart
 from concur.parts.parameters import BatchedProtocol
 from concur.protocols.multi_paxos.recovery import Replica
 from concur.quorums import QuorumSystem, flexible
@@ -135,6 +135,16 @@ class MultiPaxos(BatchedProtocol):
                 f"log_entries_max {self.log_entries_max}, expected at least snapshot_every plus "
                 f"lag_max, {self.snapshot_every + self.lag_max}: a full log never empties"
             )
+
+    def interchangeable(self, world: Circumstances) -> tuple[tuple[str, ...], ...]:
+        """Ids have an order in ballots, so those who may propose can be told apart, from each
+        other and from all others. Acceptors of which only the vote counts cannot."""
+        members = world.config.members
+        if any(world.rings("transfer", member) for member in members):
+            return (world.config.role("client"),)
+        apart = told_apart(world)
+        passive = (m for m in members if m not in apart and not world.rings("election", m))
+        return tuple(passive), world.config.role("client")
 
     def roles(self) -> tuple[Role, ...]:
         return (

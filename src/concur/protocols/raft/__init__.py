@@ -103,9 +103,9 @@ let it forget some. Clients get an indefinite answer at their deadline.
 from collections.abc import Iterable
 from typing import ClassVar
 
-from concur.base import Role, Tags, parameter
+from concur.base import Circumstances, Role, Tags, parameter
 from concur.node import Node
-from concur.parts.client import Client
+from concur.parts.client import Client, told_apart
 from concur.parts.membership import OPERATOR
 from concur.parts.parameters import BatchedProtocol
 from concur.protocols.raft.recovery import Replica
@@ -179,6 +179,24 @@ class Raft(BatchedProtocol):
                 "reads 'lease' and check_quorum False: expected check_quorum True, since followers "
                 "that hear a leader must not vote for another while its lease lasts"
             )
+
+    def interchangeable(self, world: Circumstances) -> tuple[tuple[str, ...], ...]:
+        """All servers: terms are plain numbers, and names are only asked whether they are equal.
+        But not those of which clients or an operator name one, nor those that fetch a snapshot
+        from one after the other."""
+        clients = world.config.role("client")
+        members = world.config.members
+        if world.orders or any(world.rings("transfer", member) for member in members):
+            return (clients,)
+        apart = told_apart(world)
+        return tuple(member for member in members if member not in apart), clients
+
+    def tells_time(self, role: Role, world: Circumstances) -> bool:
+        """Servers go by the time if to have heard a leader binds them, or while a newcomer catches
+        up. All else is done by timers."""
+        return not issubclass(role.node, Replica) or (
+            self.pre_vote or self.check_quorum or world.orders
+        )
 
     def roles(self) -> tuple[Role, ...]:
         return (

@@ -58,6 +58,10 @@ class Elector(Logged):
         own = self.log.last_index
         return (last_term, last_index) >= (self.term_at(own), own)
 
+    def is_bound_by_leader(self) -> bool:
+        """Whether to have heard a leader keeps this server from voting and campaigning."""
+        return self.params.pre_vote or self.params.check_quorum
+
     def hears_leader(self) -> bool:
         return self.role == LEADER or self.uptime < self.quiet_until
 
@@ -108,7 +112,7 @@ class Elector(Logged):
     def miss_leader(self) -> None:
         if self.role == LEADER:
             return
-        left = self.quiet_until - self.uptime
+        left = self.quiet_until - self.uptime if self.is_bound_by_leader() else 0
         if left > 0:  # a promise that a lease may rest on: this server must not break it either
             self.set_timer("election", left)
             return

@@ -58,7 +58,8 @@ class Follower(Elector):
         if m.term > self.term or self.leader != source:
             self.recognise(source, m.term)
         if not m.entries:
-            self.quiet_until = self.uptime + seconds(self.params.election_timeout_s[0])
+            if self.is_bound_by_leader():
+                self.quiet_until = self.uptime + seconds(self.params.election_timeout_s[0])
             self.wait_for_leader()
         if self.installing:
             if m.round:  # a heartbeat was heard, and nothing more

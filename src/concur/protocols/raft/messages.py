@@ -1,5 +1,7 @@
 """The arrows of Raft, and what they carry."""
 
+from typing import ClassVar
+
 import msgspec
 
 from concur.messages import Command, Message
@@ -30,6 +32,8 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
     voters: tuple[Name, ...]
     old: tuple[Name, ...] = ()
     learners: tuple[Name, ...] = ()
+
+    unordered_: ClassVar[tuple[str, ...]] = ("voters", "old", "learners")
 
     @property
     def quorums(self) -> Quorums:

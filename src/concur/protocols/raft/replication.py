@@ -17,6 +17,8 @@ acknowledged. That takes no timer beyond the heartbeat, whatever a round trip ta
 is waited for that a crash may have swallowed.
 """
 
+from typing import ClassVar
+
 import msgspec
 
 from concur.effects import Timer
@@ -62,6 +64,8 @@ class Replicator(Follower):
     progress: tuple[Progress, ...] = ()
     first: int = 0  # the index of its first entry: what precedes it was inherited
     quorum_mark: int = 0  # the heartbeat round at the last look for a quorum
+
+    unordered_: ClassVar[tuple[str, ...]] = ("progress",)
 
     # --- what mutants break ----------------------------------------------------------------------
 

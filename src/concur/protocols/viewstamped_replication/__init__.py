@@ -119,7 +119,7 @@ came before what precedes them. There are no learners: orders that name some are
 from collections.abc import Iterable
 from typing import ClassVar
 
-from concur.base import Role, Tags, parameter
+from concur.base import Circumstances, Role, Tags, parameter
 from concur.node import Node
 from concur.parts.client import Client
 from concur.parts.membership import OPERATOR
@@ -179,6 +179,11 @@ class ViewstampedReplication(BatchedProtocol):
                 f"log_entries_max {self.log_entries_max}, expected at least snapshot_every plus "
                 f"lag_max, {self.snapshot_every + self.lag_max}: a full log never empties"
             )
+
+    def interchangeable(self, world: Circumstances) -> tuple[tuple[str, ...], ...]:
+        """Clients only: which replica is the primary goes by the number of the view, in order of
+        ids (section 4)."""
+        return (world.config.role("client"),)
 
     def roles(self) -> tuple[Role, ...]:
         return (
