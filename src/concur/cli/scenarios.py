@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 BUDGET_S_MAX = 1e6
 STATES_MAX = 10**12
 COPIES_MAX = 1000
+PROCESSES_MAX = 1000
 MEMORY_SHARE = 0.75
 """Of the memory of this machine, unless the user says otherwise: what is left keeps it alive."""
 
@@ -65,14 +66,20 @@ def scenario_of(
     )
 
 
-def budget_of(budget_s: float, states_max: int | None, memory: str | None) -> "Budget":
-    """Seconds, states and bytes that a search may take."""
+def budget_of(
+    budget_s: float, states_max: int | None, memory: str | None, processes: int = 1
+) -> "Budget":
+    """Seconds, states, and bytes in each process, that a search may take."""
     from concur.verify import Budget
 
     between("--budget-s", budget_s, 0.0, BUDGET_S_MAX)
     if states_max is not None:
         whole("--max-states", states_max, 1, STATES_MAX)
-    return Budget(budget_s, states_max, _here() if memory is None else _bytes(memory))
+    if processes != -1:
+        whole("--processes", processes, 1, PROCESSES_MAX)
+    most = _here() if memory is None else _bytes(memory)
+    shares = processes if processes > 0 else os.cpu_count() or 1
+    return Budget(budget_s, states_max, None if most is None else most // shares)
 
 
 def strategy_of(text: str) -> Any:

@@ -39,24 +39,11 @@ class Search:
         except KeyboardInterrupt:
             return self.unfinished("interrupted")
 
-    def holds(
-        self,
-        strategy: Any,
-        budget: "Budget",
-        seed: int,
-        reductions: Any,
-        progress: "Callable[[Progress], None]",
-    ) -> "Verification":
+    def holds(self, progress: "Callable[[Progress], None]", **how: Any) -> "Verification":
+        """What `verify_scenario` answers, which `how` goes to."""
         from concur.verify import verify_scenario
 
-        return verify_scenario(
-            self.scenario,
-            strategy=strategy,
-            budget=budget,
-            seed=seed,
-            reductions=reductions,
-            progress=progress,
-        )
+        return verify_scenario(self.scenario, progress=progress, **how)
 
     def responds(
         self, strategy: Any, budget: "Budget", progress: "Callable[[Progress], None]"

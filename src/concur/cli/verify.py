@@ -190,6 +190,22 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    processes: Annotated[
+        int,
+        typer.Option(
+            help="Processes that search; -1 is one for each core. More than one leave nothing out, "
+            "so they are for spaces that reductions do not make small.",
+            rich_help_panel=RUN,
+        ),
+    ] = 1,
+    fingerprints: Annotated[
+        bool,
+        typer.Option(
+            "--fingerprints",
+            help="When the memory is used up, go on with 16 bytes for each state.",
+            rich_help_panel=RUN,
+        ),
+    ] = False,
     budget_s: Annotated[
         float,
         typer.Option(
@@ -208,8 +224,8 @@ def verify(
     max_memory: Annotated[
         str | None,
         typer.Option(
-            help="Memory that this process may take, as in 500MB or 2GB. Default: three quarters "
-            "of what there is here.",
+            help="Memory that the search may take, as in 500MB or 2GB, in all its processes "
+            "together. Default: three quarters of what there is here.",
             rich_help_panel=RUN,
             metavar="SIZE",
             show_default=False,
@@ -273,11 +289,16 @@ def verify(
 
     number = seeds_of(seed, None)[0]
     attack = strategy_of(strategy or (EXHAUSTIVE[0] if liveness else WALKS_FIRST))
-    budget = budget_of(budget_s, max_states, max_memory)
+    budget = budget_of(budget_s, max_states, max_memory, processes)
     files = _targets(diagram, save, regression_test)
     reducing = reductions_of(reductions)
     if liveness:
-        beside = {"--transcript": transcript, "--reductions": reductions not in (None, "none")}
+        beside = {
+            "--transcript": transcript,
+            "--reductions": reductions not in (None, "none"),
+            "--processes": processes != 1,
+            "--fingerprints": fingerprints,
+        }
         _check_liveness(attack, [*(what for what, given in beside.items() if given), *files])
     one = find(protocol)()
     with_settings([one], settings)
@@ -302,7 +323,15 @@ def verify(
     if liveness:
         ask = partial(search.responds, attack, budget)
     else:
-        ask = partial(search.holds, attack, budget, number, reducing)
+        ask = partial(
+            search.holds,
+            strategy=attack,
+            budget=budget,
+            seed=number,
+            reductions=reducing,
+            processes=processes,
+            fingerprints=fingerprints,
+        )
     answer = Answer(scenario, search.run(ask), number)
     answer.response = search.response
     if answer.found.verdict == "violated" and not liveness:

@@ -34,7 +34,8 @@ class Exploration(msgspec.Struct, frozen=True, kw_only=True):
     else it is "unknown". `transitions` are the generated states, initial ones and repeated ones
     with them. `depth` is the number of steps to the farthest state that was seen: on shortest paths
     with breadth-first and deepening, on the paths taken with depth-first. `covered` is one
-    sentence that claims no more than was done; `reductions` are those that were used. `examples` has a trace to each claim that was met.
+    sentence that claims no more than was done; `reductions` are those that were used. `examples`
+    has a trace to each claim that was met.
     """
 
     model: str
