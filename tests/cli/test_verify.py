@@ -111,6 +111,19 @@ def test_what_is_left_out_can_be_chosen_and_is_told() -> None:
         assert reductions_of(name) == reductions_of(name.replace(" ", "-")) == (name,)
 
 
+@pytest.mark.parametrize("how", [("--processes", "2"), ("--fingerprints",)], ids="".join)
+def test_other_ways_to_search_see_the_same_states(how: tuple[str, ...]) -> None:
+    asked = (*SMALL, "--faults", "crash=1", "--reductions", "none")
+    plain, other = concur_json(*asked), concur_json(*asked, *how)
+    for key in ("verdict", "covered", "unique_states", "transitions", "depth"):
+        assert other[key] == plain[key]
+
+
+def test_processes_share_the_memory() -> None:
+    assert budget_of(1.0, None, "8GB", 4).bytes == 2 * 10**9
+    assert budget_of(1.0, None, "8GB", -1).bytes == 8 * 10**9 // (os.cpu_count() or 1)
+
+
 def test_a_user_s_own_protocol_is_found_by_its_module() -> None:
     done = concur("verify", "examples.primary_backup:PrimaryBackup", "--timeouts", "0", "--clients",
                   "1", "--commands", "1", "--strategy", "depth-first")  # fmt: skip
@@ -278,7 +291,7 @@ def test_nothing_is_written_if_nothing_is_wrong(tmp_path: Path) -> None:
 def test_a_search_that_cannot_answer_any_more_leaves_what_it_told_last(
     error: BaseException, status: int, stopped_by: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def told(self: Any, *_: Any) -> None:
+    def told(self: Any, *_: Any, **__: Any) -> None:
         self.states, self.transitions, self.depth, self.phase = 700, 900, 8, "breadth-first"
         raise error
 
@@ -440,6 +453,11 @@ def _nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("paxos --reductions magic", "--reductions 'magic': expected some of all, none, dead-mess"),
         ("paxos --strategy walks --reductions symmetry", "strategy walks has none"),
         ("paxos --liveness --reductions all", "--reductions: expected none with --liveness"),
+        ("paxos --processes 0", "--processes: 0, expected a whole number from 1 to"),
+        ("paxos --processes 2 --strategy depth-first", "processes: strategy depth-first runs in"),
+        ("paxos --processes 2 --reductions symmetry", "several processes, and fingerprints, go"),
+        ("paxos --liveness --processes 2", "--processes: expected none with --liveness"),
+        ("paxos --liveness --fingerprints", "--fingerprints: expected none with --liveness"),
         ("paxos --budget-s -1", "--budget-s: -1.0, expected a number from 0"),
         ("paxos --budget-s nan", "--budget-s: nan, expected a number from 0"),
         ("paxos --max-states 0", "--max-states: 0, expected a whole number from 1"),

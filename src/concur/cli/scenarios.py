@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 BUDGET_S_MAX = 1e6
 STATES_MAX = 10**12
 COPIES_MAX = 1000
-PROCESSES_MAX = 1000
 MEMORY_SHARE = 0.75
 """Of the memory of this machine, unless the user says otherwise: what is left keeps it alive."""
 
@@ -71,6 +70,7 @@ def budget_of(
 ) -> "Budget":
     """Seconds, states, and bytes in each process, that a search may take."""
     from concur.verify import Budget
+    from concur.verify.parallel import PROCESSES_MAX
 
     between("--budget-s", budget_s, 0.0, BUDGET_S_MAX)
     if states_max is not None:

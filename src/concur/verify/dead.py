@@ -6,9 +6,9 @@ no difference to anybody, so states that differ in dead messages alone can be ta
 
 What can follow is learnt while exploring, so it may be too little, and a message be taken for dead
 that is not. Therefore whoever relies on it asks again in the end, when all that was explored is
-known, and begins afresh if anything that it took for dead has come to life (`reduced`). That is
-enough: a message that was wrongly taken away is delivered for the first time, in some run, in a
-local state that follows the one in which it was taken away, by steps that were all explored.
+known, and begins afresh if anything that it took away has come to life (`reduced`). That is enough:
+a message that was wrongly taken away is delivered for the first time, in some run, in a local state
+that follows the one in which it was taken away, by steps that were all explored.
 """
 
 from concur.verify.answers import Answers
@@ -84,12 +84,3 @@ def spread(alive: list[int], before: list[list[int]], changed: list[int]) -> Non
             if here & ~alive[earlier]:
                 alive[earlier] |= here
                 changed.append(earlier)
-
-
-def still_dead(masks: Masks, learnt: Masks) -> bool:
-    """Whether everything that `masks` takes for dead is dead by what was learnt since."""
-    return all(
-        not old & ~new
-        for olds, news in zip(masks, learnt, strict=True)
-        for old, new in zip(olds, news, strict=False)
-    )

@@ -24,7 +24,7 @@ from typing import Any, Literal, get_args
 
 from concur.errors import BadInput
 from concur.verify.budget import Budget, Meter, Progress, StoppedBy
-from concur.verify.dead import DeadMessages, Masks, still_dead
+from concur.verify.dead import DeadMessages, Masks
 from concur.verify.exploration import Exploration, Inconsistent, Moment, Trace
 from concur.verify.packing import LOCAL_BITS, LOCAL_MASK
 from concur.verify.system import System
@@ -35,6 +35,8 @@ REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 FIRST_LOOK = 1000
 """After so many states, and again after LOOK_FACTOR times as many, what is dead is learnt anew."""
 LOOK_FACTOR = 4
+CHEAP = 25_000
+"""States that may be expanded again only to leave out more."""
 
 COMPARED_MAX = 16
 """With so many states of the same local states a new one is compared, the latest ones."""
@@ -87,6 +89,9 @@ class Search:
         self.masks: Masks = [[] for _ in system.behaviours]
         self.look_at = FIRST_LOOK
         self.expanded = 0  # in all attempts
+        self.afresh = 0
+        self.most = (0, 0, 0)
+        """States, transitions and depth of the largest attempt that was given up."""
         self.exhausted = False
         self.stopped_by: StoppedBy = ""
         self.wrong: tuple[str, str] | None = None
@@ -98,7 +103,8 @@ class Search:
         self.parents: dict[int, int | None] = {}
         """For each state that was ever kept, the one it was reached from."""
         self.kept: dict[int, list[int]] = {}
-        """By local states and observed value: what to keep of such a state, then the states."""
+        """By local states and observed value: what to keep of such states, what was taken from them
+        because it is dead, then the states."""
         self.asleep: dict[int, int] = {}
         """What sleeps in a state: a bit for each place, above them one for each envelope."""
         self.waiting: set[int] = set()
@@ -119,7 +125,9 @@ class Search:
                     self.look()
                     break
                 except _Afresh:
-                    continue
+                    self.afresh += 1
+                    seen = len(self.parents), self.transitions, self.depth
+                    self.most = max(self.most, seen)
         except _Stop:
             return
         except KeyboardInterrupt:
@@ -129,16 +137,22 @@ class Search:
         else:
             self.exhausted = True
 
-    def look(self) -> None:
-        """Learn what is dead by now. Raises _Afresh if something is not that was taken for it."""
-        if self.dead is not None:
-            if self.symmetry:
-                self.system.spread()
-            learnt = self.dead.learn()
-            held = still_dead(self.masks, learnt)
-            self.masks = learnt
-            if not held:
+    def look(self, under_way: bool = False) -> None:
+        """Learn what is dead by now. Raises _Afresh if something was taken away that is not; and
+        early on, where little is lost by that, if more can be taken away than before."""
+        if self.dead is None:
+            return
+        if self.symmetry:
+            self.system.spread()
+        known, self.masks = self.masks, self.dead.learn()
+        if under_way and self.expanded <= CHEAP and self.masks != known:
+            raise _Afresh
+        to_state = self.system.packing.bounds_width
+        for key, group in self.kept.items():
+            clear = self.to_clear(key << to_state)
+            if group[1] & ~clear:
                 raise _Afresh
+            group[0] = ~clear
 
     def layers(self) -> None:
         """Layer by layer. One long loop, since a call costs as much as what it does."""
@@ -149,7 +163,7 @@ class Search:
         to_key, key_mask = packing.bounds_width, packing.key_mask
         budget_mask, to_observer = packing.budget_mask, packing.observer
         folds, targets, doors = system.folds, answers.targets, answers.doors
-        covers, canonical, present_in = packing.covers, system.canonical, system.present
+        canonical, present_in = system.canonical, system.present
         trimmed = system.trimmed
         parents, kept, asleep, waiting = self.parents, self.kept, self.asleep, self.waiting
         symmetry, sleeps, dominates = self.symmetry, self.sleeps, self.dominates
@@ -166,31 +180,47 @@ class Search:
                 if cover not in waiting:
                     following.append((cover, to_wake))
 
+        counts, to_network = not packing.is_set, packing.network
+        narrow = guard = 0
+        """The guard bits, without what is below them and with it; they grow with the network."""
+
         def visit(state: int, sleeping: int, parent: int | None) -> None:
             """Keep a state that was reached, unless another one will do for it."""
+            nonlocal narrow, guard
             if symmetry:
                 state = canonical(state)
             key = state >> to_key & key_mask
             group = kept.get(key)
             if group is None:
-                keep = ~self.to_clear(state)
-                state &= keep
-                kept[key] = [keep, state]
+                clear = self.to_clear(state)
+                gone = state & clear
+                state ^= gone
+                kept[key] = [~clear, gone, state]
             else:
-                state &= group[0]
+                gone = state & ~group[0]
+                if gone:
+                    group[1] |= gone
+                    state ^= gone
                 if state in asleep:
                     if sleeps:
                         wake(state, state, sleeping)
                     return
                 if dominates:
-                    for other in group[max(1, len(group) - COMPARED_MAX) :]:
-                        if covers(other, state):
+                    if packing.guard != narrow:
+                        narrow = packing.guard
+                        guard = narrow << to_network
+                    guarded = state | guard
+                    for other in group[max(2, len(group) - COMPARED_MAX) :]:
+                        if (state ^ other) & budget_mask:
+                            continue
+                        # As `Packing.covers` has it: no counter is less, so nothing is borrowed.
+                        if not ~((other | guard) - state) & guard if counts else not state & ~other:
                             if sleeps:
                                 wake(other, state, sleeping)
                             return
-                        if covers(state, other):
+                        if not ~(guarded - other) & guard if counts else not other & ~state:
                             sleeping &= asleep.pop(other)
-                            group.remove(other)
+                            del group[group.index(other, 2)]
                             waiting.discard(other)
                 group.append(state)
             asleep[state] = sleeping
@@ -297,7 +327,7 @@ class Search:
                         raise _Stop
                 if expanded >= self.look_at and self.dead is not None:
                     self.look_at *= LOOK_FACTOR
-                    self.look()
+                    self.look(under_way=True)
             self.transitions = transitions
             self.complete = self.depth
             if following:
@@ -344,6 +374,8 @@ class Search:
         return found
 
     def answer(self) -> Exploration:
+        seen = len(self.parents), self.transitions, self.depth
+        states, transitions, depth = max(self.most, seen) if self.stopped_by else seen
         verdict: Literal["holds", "violated", "unknown"] = "unknown"
         name = reason = ""
         trace = self.trace(self.path)
@@ -361,9 +393,9 @@ class Search:
             model=self.system.name,
             strategy="breadth-first",
             symmetry=self.symmetry,
-            unique_states=len(self.parents),
-            transitions=self.transitions,
-            depth=self.depth,
+            unique_states=states,
+            transitions=transitions,
+            depth=depth,
             exhausted=self.exhausted,
             verdict=verdict,
             property=name,
@@ -372,12 +404,12 @@ class Search:
             examples={claim: self.trace(path) for claim, path in self.examples.items()},
             seconds=self.meter.seconds,
             stopped_by=self.stopped_by,
-            covered=self.covered(),
+            covered=self.covered(states, depth),
             reductions=self.reductions,
         )
 
-    def covered(self) -> str:
-        found = f"{len(self.parents):,} states of {self.system.name}, depth {self.depth}"
+    def covered(self, states: int, depth: int) -> str:
+        found = f"{states:,} states of {self.system.name}, depth {depth}"
         if self.reductions:
             found += f", reduced by {', '.join(self.reductions)}"
         if self.exhausted:
