@@ -21,6 +21,7 @@ from concur.verify.system import System
 from concur.verify.verify import verify
 from tests.mutants.multi_paxos import P1, WipedVotesAtOnce
 from tests.mutants.raft import R3
+from tests.verify.random_systems import drawn
 from tests.verify.test_verify import CALM
 
 PUT = ((Put("x", "a"),),)
@@ -35,7 +36,7 @@ SMALL: dict[str, tuple[Protocol, dict[str, Any]]] = {
     "Paxos, two proposers": (Paxos(), {"commands": PUTS, "timeouts_max": 0}),
     "Paxos, what is sent stays": (
         Paxos(),
-        {"commands": PUT, "clients": 1, "timeouts_max": 0, "faults": "duplicate=any,crash=1"},
+        {"commands": PUT, "clients": 1, "timeouts_max": 0, "faults": "duplicate=servers,crash=1"},
     ),
     "Multi-Paxos, a command": (
         MultiPaxos(batch_max=1),
@@ -47,7 +48,7 @@ SMALL: dict[str, tuple[Protocol, dict[str, Any]]] = {
     ),
     "VR, a command": (
         ViewstampedReplication(),
-        {"commands": PUT, "clients": 1, "timeouts_max": 0, "faults": "duplicate=any"},
+        {"commands": PUT, "clients": 1, "timeouts_max": 0, "faults": "duplicate=servers"},
     ),
     "counted loss and doubles": (
         Unreplicated(),
@@ -69,6 +70,64 @@ def test_no_reduction_loses_a_combination_of_local_states_and_history(story: str
     assert found.agrees, str(found)
     assert found.rows[0].reductions == ()
     assert {row.verdict for row in found.rows} == {"holds"}
+
+
+STATES_MAX = 3_000
+"""Of a random system without reductions; larger ones are left."""
+
+SUBSETS: tuple[tuple[Reduction, ...], ...] = (
+    ("dead messages",),
+    ("dominated states",),
+    ("sleep sets",),
+    ("dead messages", "dominated states"),
+    ("dominated states", "sleep sets"),
+    ("dead messages", "sleep sets"),
+    REDUCTIONS,
+)
+
+
+def compare(seed: int) -> bool:
+    """Hold a random system against itself with each set of reductions. Whether it was small."""
+    plain = Search(drawn(seed, False), (), Meter(Budget(states=STATES_MAX), None))
+    plain.run()
+    if not plain.answer().exhausted:
+        return False
+    reached = plain.outcomes()
+    wrong = Search(drawn(seed, True), (), Meter(Budget(), None))
+    wrong.run()
+    expected = wrong.answer()
+    for reductions in SUBSETS:
+        search = Search(drawn(seed, False), reductions, Meter(Budget(), None))
+        search.run()
+        assert search.answer().exhausted
+        assert search.outcomes() == reached, (seed, reductions)
+        faulty = Search(drawn(seed, True), reductions, Meter(Budget(), None))
+        faulty.run()
+        answer = faulty.answer()
+        assert answer.verdict == expected.verdict, (seed, reductions)
+        if answer.verdict == "violated" and "sleep sets" not in reductions:
+            assert answer.depth == expected.depth, (seed, reductions)
+    return True
+
+
+@pytest.mark.parametrize(("first_look", "cheap"), [(1, 0), (7, 25_000), (20, 0), (1000, 0)])
+def test_reductions_agree_on_random_systems(
+    first_look: int, cheap: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("concur.verify.reduced.FIRST_LOOK", first_look)
+    monkeypatch.setattr("concur.verify.reduced.CHEAP", cheap)
+    small = sum(compare(seed) for seed in range(first_look * 1000, first_look * 1000 + 150))
+    assert small > 50  # else this shows less than it seems to
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("first_look", [1, 7, 1000])
+def test_reductions_agree_on_many_random_systems(
+    first_look: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("concur.verify.reduced.FIRST_LOOK", first_look)
+    monkeypatch.setattr("concur.verify.reduced.CHEAP", 0)
+    assert sum(compare(seed) for seed in range(5_000)) > 1_500
 
 
 MUTANTS: dict[str, tuple[Protocol, dict[str, Any]]] = {
@@ -170,7 +229,7 @@ def test_wiped_votes_break_with_all_reductions() -> None:
         commands=PUT,
         clients=1,
         timeouts_max="election=2",
-        faults="wipe=1,duplicate=any",
+        faults="wipe=1,duplicate=servers",
         strategy="walks first",
         budget_s=60,
     )

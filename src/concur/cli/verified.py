@@ -226,6 +226,8 @@ PLURALS = {"crash": "crashes", "loss": "losses", "copy of a message": "copies of
 WORDS: dict[tuple[str, Any], str] = {
     ("turns", "one event each"): "no batches",
     ("turns", "batches"): "batches",
+    ("duplicate", "any"): "any duplicates",
+    ("duplicate", "any between servers"): "any duplicates between servers",
 }
 
 
@@ -244,7 +246,7 @@ def in_words(protocol: str, bounds: dict[str, Any]) -> str:
                 some.append(f"{value} {word if value == 1 else many}")
             else:
                 none.append(f"no {many}")
-        elif value == "any":
+        elif value == "any" and (bound, value) not in WORDS:
             some.append(f"any {word}")
         elif isinstance(value, str | int):
             some.append(WORDS.get((bound, value), f"{many} {value}"))

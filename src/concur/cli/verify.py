@@ -103,6 +103,7 @@ def verify(
         typer.Option(
             help="What may go wrong, and how often in a run: crash=1 (a replica, which restarts at "
             "any later time or never), wipe=1 (it loses its disk, too), duplicate=1 (messages), "
+            "duplicate=any (all, at will) or duplicate=servers (those between replicas), "
             "jump=1 (a wall clock is set back). Any message may be late for ever, which nobody can "
             "tell from loss or a partition, so these are always there and need no count; loss=2 "
             "takes up to two messages away as events that a trace shows, which finds nothing more "

@@ -9,6 +9,14 @@ from concur.verify.packing import UNBOUNDED
 TIMEOUT, TICK = "timeout", "tick"
 BOUND_MAX = 1000
 """Of any bound: more than can be explored."""
+BETWEEN_SERVERS = -2
+"""As a bound of doubled messages: as often as one likes, but no client's."""
+AT_WILL = {
+    "any": UNBOUNDED,
+    UNBOUNDED: UNBOUNDED,
+    "servers": BETWEEN_SERVERS,
+    BETWEEN_SERVERS: BETWEEN_SERVERS,
+}
 
 
 def bounds_of(
@@ -16,7 +24,7 @@ def bounds_of(
 ) -> dict[str, int]:
     """ "crash=1,wipe=0" as numbers; what is not named is 0. `known` are the names, () is any.
 
-    "duplicate=any" is UNBOUNDED.
+    "duplicate=any" is UNBOUNDED, "duplicate=servers" is BETWEEN_SERVERS.
     """
     found = dict.fromkeys(known, 0)
     pairs: Sequence[tuple[str, Any]]
@@ -28,8 +36,8 @@ def bounds_of(
     for kind, text in pairs:
         if known and kind not in known:
             raise BadInput(f"{name}: {kind!r}, expected one of {', '.join(known)}")
-        if kind == "duplicate" and text in ("any", UNBOUNDED):
-            found[kind] = UNBOUNDED
+        if kind == "duplicate" and text in AT_WILL:
+            found[kind] = AT_WILL[text]
             continue
         number = int(text) if isinstance(text, str) and text.isdecimal() else text
         whole(f"{name} {kind}", number, 0, BOUND_MAX)

@@ -151,6 +151,7 @@ class _Search:
                 }
             except KeyboardInterrupt:  # twice
                 self.stopped_by = "interrupted"
+                self.exhausted = False
             except (Lost, BrokenPipeError, ConnectionResetError):
                 self.stopped_by = self.stopped_by or "lost process"
                 self.exhausted = False

@@ -14,18 +14,21 @@ Four reductions, each of which can be switched off:
   bound. An event is a message, or anything that its place does by itself.
 * **"symmetry"**: places that are the same but for their names (`symmetry`).
 
-All of them keep every reachable combination of local states and observed value (but for names), so
-they keep every verdict; they neither keep deadlocks nor liveness. A shortest path to a violation is
-kept by the first two and by symmetry, and a trace is always one of real states.
+All of them keep every reachable combination of local states and observed value (but for names, and
+but for runs that are at their end), so they keep every verdict; they keep neither deadlocks nor
+liveness. A shortest path to a violation is kept by all but sleep sets, and a trace is always one of
+real states. A message of one client and one of another commute as any two do: sleep sets, and that
+a history holds no times, are what operations of clients that commute bring.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal, get_args
 
 from concur.errors import BadInput
 from concur.verify.budget import Budget, Meter, Progress, StoppedBy
 from concur.verify.dead import DeadMessages, Masks
 from concur.verify.exploration import Exploration, Inconsistent, Moment, Trace
+from concur.verify.interning import TooMany
 from concur.verify.packing import LOCAL_BITS, LOCAL_MASK
 from concur.verify.system import System
 
@@ -170,14 +173,13 @@ class Search:
         following: list[tuple[int, int]] = []
         """States of the next layer, each with what to wake there; 0: expand it all."""
 
-        def wake(cover: int, state: int, sleeping: int) -> None:
-            """Let `cover` do what is asleep there, and was possible and awake in `state`."""
+        def wake(cover: int, sleeping: int) -> None:
+            """Let `cover` do what is asleep there, and is not where it was reached again."""
             to_wake = asleep[cover] & ~sleeping
             if to_wake:
-                to_wake &= present_in(state) << places | by_itself
-            if to_wake:
                 asleep[cover] &= ~to_wake
-                if cover not in waiting:
+                to_wake &= present_in(cover) << places | by_itself
+                if to_wake and cover not in waiting:
                     following.append((cover, to_wake))
 
         counts, to_network = not packing.is_set, packing.network
@@ -203,7 +205,7 @@ class Search:
                     state ^= gone
                 if state in asleep:
                     if sleeps:
-                        wake(state, state, sleeping)
+                        wake(state, sleeping)
                     return
                 if dominates:
                     if packing.guard != narrow:
@@ -216,12 +218,13 @@ class Search:
                         # As `Packing.covers` has it: no counter is less, so nothing is borrowed.
                         if not ~((other | guard) - state) & guard if counts else not state & ~other:
                             if sleeps:
-                                wake(other, state, sleeping)
+                                wake(other, sleeping)
                             return
+                        if other in waiting:
+                            continue  # nearer, perhaps: what follows it is to be found from there
                         if not ~(guarded - other) & guard if counts else not other & ~state:
                             sleeping &= asleep.pop(other)
                             del group[group.index(other, 2)]
-                            waiting.discard(other)
                 group.append(state)
             asleep[state] = sleeping
             if state not in parents:
@@ -345,8 +348,10 @@ class Search:
     # --- judging ----------------------------------------------------------------------------------
 
     def judge(self, state: int) -> None:
-        self.wrong = self.system.broken(state)
-        if self.wrong is not None:
+        wrong = self.system.broken(state)
+        if wrong is not None:
+            self.look()  # what was taken away too soon might have led here sooner
+            self.wrong = wrong
             self.path = self.path_to(state)
             raise _Stop
         for claim in [claim for claim, holds in self.pending.items() if holds(state)]:
@@ -362,12 +367,14 @@ class Search:
     # --- the answer -------------------------------------------------------------------------------
 
     def outcomes(self) -> set[tuple[Any, ...]]:
-        """What was reached: local states of all places and what was observed; with symmetry, in
-        all their images."""
+        """What was reached, but where nothing is to follow: local states of all places and what was
+        observed; with symmetry, in all their images."""
         system, packing = self.system, self.system.packing
         found = set()
         for key in self.kept:
             state = key << packing.bounds_width
+            if system.ends(state):
+                continue
             for image in system.orbit(state) if self.symmetry else (state,):
                 parts = system.parts(image)
                 found.add((*parts.locals, parts.observed))
@@ -418,15 +425,21 @@ class Search:
         return f"not exhausted ({why}): {found}"
 
     def trace(self, path: list[int]) -> Trace:
-        """Real states for a path of reduced ones: each covers its reduced state, but for names."""
+        """Real states for a path of reduced ones: each covers its reduced state, but for names.
+
+        It ends early where messages that were taken away would be more than `envelopes_max`.
+        """
         system, packing = self.system, self.system.packing
         moments: list[Moment] = []
         for target in path:
-            options = (
-                system.steps(moments[-1].state)
-                if moments
-                else (("", state) for state in system.initial())
-            )
+            options: Iterable[tuple[str, int]]
+            try:
+                if moments:
+                    options = system.steps(moments[-1].state)
+                else:
+                    options = [("", state) for state in system.initial()]
+            except TooMany:
+                break
             for label, state in options:
                 images = system.orbit(state) if self.symmetry else (state,)
                 if any(

@@ -20,7 +20,7 @@ from concur.node import Config
 from concur.parts.membership import OPERATOR, Order
 from concur.properties import STANDARD, Property
 from concur.verify.behaviour import Behaviour
-from concur.verify.bounds import BOUND_MAX, TICK, bounds_of, timers_of
+from concur.verify.bounds import BETWEEN_SERVERS, BOUND_MAX, TICK, bounds_of, timers_of
 from concur.verify.clients import ClientHost, scripts
 from concur.verify.clocks import JUMP, NEEDS, TIME, Clocks
 from concur.verify.counting import Counting
@@ -33,6 +33,8 @@ from concur.verify.true_time import TrueTime
 
 FAULTS = ("crash", "wipe", "loss", "duplicate", "jump", "partition")
 
+DOUBLED = {UNBOUNDED: "any", BETWEEN_SERVERS: "any between servers"}
+
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs of a protocol there are to explore.
@@ -41,10 +43,11 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
       dealt out in turn); None is one put and one get for each client.
     * `faults`: how often a replica crashes ("crash=1"), or crashes and loses its disk ("wipe=1");
       how many messages are doubled ("duplicate=1") or lost ("loss=1"); how often a wall clock is
-      set back ("jump=1"). With "duplicate=any" the network keeps what servers send each other, and
-      may deliver it again at any time, which often makes fewer states, and never fewer runs. Of
-      partitions ("partition") there are any, whether named or not: nothing ever has to arrive, so
-      all that a partition holds back may be late for as long as it lasts.
+      set back ("jump=1"). With "duplicate=any" the network keeps all that is sent, and may deliver
+      it again at any time; with "duplicate=servers" what servers send each other, which often makes
+      far fewer states and leaves the messages of clients as they are. Of partitions ("partition")
+      there are any, whether named or not: nothing ever has to arrive, so all that a partition holds
+      back may be late for as long as it lasts.
     * `timeouts_max`: how many timers ring; or, by the names of timers ("election=2,retry=1"), how
       many of each, and none of the others; or of one node ("election@r1=1"). What rings without an
       effect is not counted.
@@ -154,10 +157,11 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
                 counted[TIME] = clocks.most
                 behaviours.append(TrueTime(cast, len(behaviours), clocks))
         servers = {at for at, seats in enumerate(hosts) if seats[0][1].place != "client"}
-        doubled_at_will = allowed["duplicate"] == UNBOUNDED
+        everybody = allowed["duplicate"] == UNBOUNDED
+        doubled_at_will = allowed["duplicate"] in (UNBOUNDED, BETWEEN_SERVERS)
 
-        def between_servers(source: int, target: int, message: Any) -> bool:
-            return source in servers and target in servers
+        def stays(source: int, target: int, message: Any) -> bool:
+            return everybody or (source in servers and target in servers)
 
         return NodeSystem(
             behaviours,
@@ -165,7 +169,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
             counted,
             loss=0 if self.late_is_lost else allowed["loss"],
             duplication=0 if doubled_at_will else allowed["duplicate"],
-            stays=between_servers if doubled_at_will else None,
+            stays=stays if doubled_at_will else None,
             name=f"{protocol.label}, {self.replicas} replicas",
             envelopes_max=self.copies_max,
             prologue=self.prologue,
@@ -197,7 +201,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
             "ticks": self.ticks_max,
             "copies": self.copies_max,
             **{fault: allowed[fault] for fault in ("crash", "wipe")},
-            "duplicate": "any" if allowed["duplicate"] == UNBOUNDED else allowed["duplicate"],
+            "duplicate": DOUBLED.get(allowed["duplicate"], allowed["duplicate"]),
             **(self._clocks(allowed) if self.clock_max else {}),
             "loss": "any" if self.late_is_lost else allowed["loss"],
             "turns": "batches" if self.turns else "one event each",
