@@ -5,8 +5,9 @@ The numbers are those of the known-bug corpus that the project keeps.
 
 from typing import Any
 
-from concur.protocols.multi_paxos import MultiPaxos, Replica
+from concur.protocols.multi_paxos import MultiPaxos
 from concur.protocols.multi_paxos.messages import NO_BALLOT, Ballot, Vote
+from concur.protocols.multi_paxos.recovery import Replica
 from concur.testing.unsafe import release_out_of_order, send_before_durable
 from tests.mutants.base import HASTY, SAFETY, Mutant
 

@@ -65,7 +65,7 @@ class ReportsItsPromise(Replica):
 
 
 class PaxosP2Promise(Changed):
-    """An acceptor reports its vote with what it has promised since, instead of the vote's ballot."""
+    """An acceptor reports its vote with what it has promised since, not with its ballot."""
 
     name = "mutant-paxos-p2-highest-promise"
     replica = ReportsItsPromise

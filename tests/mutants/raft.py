@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from concur.protocols.raft import Raft, Replica
+from concur.protocols.raft import Raft
 from concur.protocols.raft.messages import AppendEntries, Configuration, Name, server_of
+from concur.protocols.raft.recovery import Replica
 from concur.protocols.raft.replication import Progress
 from concur.testing.unsafe import send_before_durable
 from tests.mutants.base import HASTY, SAFETY, Mutant

@@ -7,12 +7,11 @@ without a disk, V3 the choice of a log.
 from typing import Any
 
 from concur.protocols.viewstamped_replication import (
-    Replica,
-    ReplicaOnDisk,
     ViewstampedReplication,
     ViewstampedReplicationOnDisk,
 )
 from concur.protocols.viewstamped_replication.messages import Configuration, DoViewChange
+from concur.protocols.viewstamped_replication.reconfiguration import Replica, ReplicaOnDisk
 from concur.testing.unsafe import send_before_durable
 from tests.mutants.base import HASTY, SAFETY, Mutant
 

@@ -3,12 +3,12 @@
 from collections.abc import Collection
 
 from concur.protocols.multi_paxos import MultiPaxos
-from concur.protocols.multi_paxos import Replica as PaxosReplica
+from concur.protocols.multi_paxos.recovery import Replica as PaxosReplica
 from concur.protocols.raft import Raft
-from concur.protocols.raft import Replica as RaftReplica
 from concur.protocols.raft.messages import Entry
-from concur.protocols.viewstamped_replication import Replica as ViewReplica
+from concur.protocols.raft.recovery import Replica as RaftReplica
 from concur.protocols.viewstamped_replication import ViewstampedReplication
+from concur.protocols.viewstamped_replication.reconfiguration import Replica as ViewReplica
 
 
 class BeginsWithANoOp(PaxosReplica):

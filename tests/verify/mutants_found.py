@@ -23,6 +23,8 @@ from tests.mutants import viewstamped_replication as vr
 from tests.verify import benign
 
 Way = Literal["walks", "priorities", "breadth-first"]
+DEPTH = 10
+"""Of the bugs that walks by priorities are to find."""
 
 PUT = ((Put("x", "a"),),)
 PUTS = (*PUT, (Put("x", "b"),))
@@ -42,7 +44,7 @@ class Found(msgspec.Struct, frozen=True):
     """A mutant, within which bounds it is looked for, and how.
 
     `number` is that of the corpus. `is_quick` says that a test may look for it each time, from
-    `seed` on. `depth` is for "priorities".
+    `seed` on.
     """
 
     number: str
@@ -52,7 +54,6 @@ class Found(msgspec.Struct, frozen=True):
     way: Way = "walks"
     is_quick: bool = True
     seed: int = 0
-    depth: int = 4
 
     @property
     def name(self) -> str:
@@ -65,8 +66,8 @@ class Found(msgspec.Struct, frozen=True):
         return Scenario(protocol=self.unbroken, **self.bounds)
 
 
-def _paxos(number: str, mutant: Protocol, way: Way = "breadth-first", **bounds: Any) -> Found:
-    return Found(number, mutant, Paxos(), {"timeouts_max": 0, **bounds}, way)
+def _paxos(number: str, mutant: Protocol, **bounds: Any) -> Found:
+    return Found(number, mutant, Paxos(), {"timeouts_max": 0, **bounds})
 
 
 def _multi(number: str, mutant: type[MultiPaxos], **bounds: Any) -> Found:
@@ -87,11 +88,11 @@ def _vr(
 
 
 MUTANTS: tuple[Found, ...] = (
-    _paxos("P1", paxos.PaxosP1(), "walks", clients=3, commands=THREE),
-    _paxos("P2", paxos.PaxosP2(), "walks", clients=3, commands=THREE),
-    _paxos("P2", paxos.PaxosP2Promise(), "walks", clients=3, commands=THREE),
-    _paxos("P3", paxos.PaxosP3(), "walks", replicas=4, commands=PUTS),
-    _paxos("P7", paxos.PaxosP7(), "walks", commands=PUTS, faults="crash=1"),
+    _paxos("P1", paxos.PaxosP1(), clients=3, commands=THREE),
+    _paxos("P2", paxos.PaxosP2(), clients=3, commands=THREE),
+    _paxos("P2", paxos.PaxosP2Promise(), clients=3, commands=THREE),
+    _paxos("P3", paxos.PaxosP3(), replicas=4, commands=PUTS),
+    _paxos("P7", paxos.PaxosP7(), commands=PUTS, faults="crash=1"),
     _multi("P1", multi_paxos.P1, timeouts_max="election=3"),
     _multi("P2", multi_paxos.P2, timeouts_max="election@r1=2,election@r2=1"),
     _multi("P3", multi_paxos.P3, timeouts_max="election=2", replicas=4),

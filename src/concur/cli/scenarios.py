@@ -182,7 +182,8 @@ def _faults(text: str) -> tuple[str, bool]:
         kind, equals, count = part.partition("=")
         if part in ("", "none"):
             continue
-        if equals and not (count.isascii() and count.isdigit()):
+        at_will = kind == "duplicate" and count in ("any", "servers")
+        if equals and not at_will and not (count.isascii() and count.isdigit()):
             raise BadInput(f"--faults {part}: expected a whole number, as in {kind}=1")
         if kind in counted:
             raise BadInput(f"--faults: {kind} is named twice, expected each kind once")

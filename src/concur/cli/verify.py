@@ -173,6 +173,7 @@ def verify(
         str | None,
         typer.Option(
             help="walks-first (random walks for a tenth of the time, then breadth-first), walks, "
+            "priorities (PCTCP: walks that say how likely they find a bug of a given depth), "
             "breadth-first (the shortest trace), depth-first or deepening. Default: walks-first, "
             "or breadth-first for --liveness.",
             rich_help_panel=RUN,

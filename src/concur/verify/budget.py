@@ -70,6 +70,11 @@ class Meter:
     def seconds(self) -> float:
         return perf_counter() - self.begin
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the time is used up."""
+        return self.budget.seconds is not None and self.seconds >= self.budget.seconds
+
     def exceeded(
         self, expanded: int, states: int, transitions: int, queue: int, depth: int
     ) -> StoppedBy:

@@ -64,6 +64,8 @@ def scripts(
     number = 2 * clients if commands is None else commands
     if not 0 <= number <= COMMANDS_MAX or isinstance(number, bool):
         raise BadInput(f"commands: {number}, expected a whole number from 0 to {COMMANDS_MAX}")
+    if number and not clients:
+        raise BadInput(f"clients: none, expected at least one to ask for {number} commands")
     dealt: list[list[Any]] = [[] for _ in range(clients)]
     for at in range(number):
         client, turn = at % clients, at // clients

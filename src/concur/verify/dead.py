@@ -11,6 +11,8 @@ a message that was wrongly taken away is delivered for the first time, in some r
 that follows the one in which it was taken away, by steps that were all explored.
 """
 
+from collections.abc import Callable
+
 from concur.verify.answers import Answers
 from concur.verify.interning import same
 
@@ -18,11 +20,19 @@ Masks = list[list[int]]
 """For each place, by the number of its local state: the counters of the dead, to be cleared."""
 
 
-class DeadMessages:
-    """Which messages are dead, as far as `answers` tell."""
+class OutOfTime(Exception):
+    """There is no time to learn any more."""
 
-    def __init__(self, answers: Answers) -> None:
+
+class DeadMessages:
+    """Which messages are dead, as far as `answers` tell.
+
+    `learn` raises OutOfTime as soon as `out_of_time` says so.
+    """
+
+    def __init__(self, answers: Answers, out_of_time: Callable[[], bool] = lambda: False) -> None:
         self.answers = answers
+        self.out_of_time = out_of_time
         self._idle: list[dict[int, int]] = [{} for _ in answers.behaviours]
         """By place and local state: the messages that were found to have no effect there."""
 
@@ -50,6 +60,8 @@ class DeadMessages:
         alive = [effects.get(number, 0) for number in range(count)]
         spread(alive, before, list(range(count)))
         for number in reversed(range(count)):  # the later first: they tell about the earlier ones
+            if number % 16 == 0 and self.out_of_time():
+                raise OutOfTime
             for after in leads_to.get(number, ()):
                 alive[number] |= alive[after]
             unknown = addressed & ~alive[number] & ~idle.get(number, 0)

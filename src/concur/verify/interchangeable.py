@@ -27,6 +27,9 @@ Exchange = dict[str, str]
 Scripts = dict[str, tuple[Any, ...]]
 """The commands of each client."""
 
+ALIKE_MAX = 5
+"""So many of one kind change places with each other: of n there are n! renamings."""
+
 
 def symmetry_of(scenario: Scenario, system: System) -> Symmetry | None:
     """What is interchangeable in `system`, the model of `scenario`; None if nothing is."""
@@ -52,6 +55,8 @@ def symmetry_of(scenario: Scenario, system: System) -> Symmetry | None:
             for names in alike:
                 exchange = _exchange(hosts[names[-1]], hosts[id], scripts, opaque)
                 if exchange is not None:
+                    if len(names) == ALIKE_MAX:
+                        break  # fewer renamings are a symmetry, too, and soon found
                     names.append(id)
                     exchanges.append(exchange)
                     break

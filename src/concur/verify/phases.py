@@ -17,9 +17,13 @@ A phase with nothing left to do ends at once. The next one may heal what this on
 each of these is, is drawn for each walk: no choice was the best for all the bugs it was tried on.
 """
 
+from collections.abc import Sized
 from functools import cached_property
+from typing import Any
 
 from concur.chance import Stream
+from concur.logs import Log
+from concur.verify.histories import Judged
 from concur.verify.nodes import Host, HostState
 from concur.verify.packing import LOCAL_BITS, LOCAL_MASK
 from concur.verify.system import System
@@ -79,15 +83,30 @@ class Phased(System):
         """What a walk begins with, and changes as it goes."""
         return Phase(dice)
 
-    def features(self, state: int) -> int:
-        """What has become visible, and what is left of the bounds: how far the story has come.
+    def features(self, state: int) -> tuple[int, ...]:
+        """What the nodes have decided and observed, with what is left of the bounds; and for each
+        server what its state comes to.
 
-        Local states tell more, and so much more that every second state has a new one. Whoever
-        follows all of these gets nowhere.
+        A local state as a whole tells more, and so does what clients have seen: so much more that
+        every second state is new. Whoever follows all of these gets nowhere.
         """
-        packing = self._packing
+        packing, numbers = self._packing, self._features
         observed = (state >> packing.observer) & LOCAL_MASK
-        return (state & packing.budget_mask) << LOCAL_BITS | observed
+        found = []
+        number = numbers.get((-1, observed))
+        if number is None:
+            value = self._observed[observed]
+            told = (value.folds, value.forgotten) if isinstance(value, Judged) else value
+            number = numbers[-1, observed] = self._gists.setdefault(told, len(self._gists))
+        found.append((state & packing.budget_mask) << LOCAL_BITS | number)
+        for place in self.servers:
+            local = (state >> packing.places[place]) & LOCAL_MASK
+            number = numbers.get((place, local))
+            if number is None:
+                gist = place, gist_of(self._locals[place][local])
+                number = numbers[place, local] = self._gists.setdefault(gist, len(self._gists))
+            found.append(~number)
+        return tuple(found)
 
     def situation(self, state: int) -> tuple[int, ...]:
         """The numbers of all local states."""
@@ -113,6 +132,15 @@ class Phased(System):
                 return after
             mood.left, mood.stimulus = 0, True
         return None
+
+    @cached_property
+    def _features(self) -> dict[tuple[int, int], int]:
+        """By place, -1 for the observer, and the number of what is there."""
+        return {}
+
+    @cached_property
+    def _gists(self) -> dict[Any, int]:
+        return {}
 
     @cached_property
     def servers(self) -> tuple[int, ...]:
@@ -190,3 +218,17 @@ def _goes_on(state: HostState) -> bool:
     each of its timers, and nothing would come of it."""
     waits = any(seat.turn or seat.saving for seat in state.seats)
     return bool(state.down or state.inbox or waits)
+
+
+def gist_of(state: HostState) -> tuple[Any, ...]:
+    """What the state of a host comes to: numbers, words, and how long everything else is."""
+    found: list[Any] = [state.down]
+    for seat in state.seats:
+        for value in seat.node[0] if seat.node is not None else ():
+            if isinstance(value, Log):
+                found.append(value.last_index)
+            elif isinstance(value, int | str):
+                found.append(value)
+            elif isinstance(value, Sized):
+                found.append(len(value))
+    return tuple(found)

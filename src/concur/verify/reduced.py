@@ -16,17 +16,19 @@ Four reductions, each of which can be switched off:
 
 All of them keep every reachable combination of local states and observed value (but for names, and
 but for runs that are at their end), so they keep every verdict; they keep neither deadlocks nor
-liveness. A shortest path to a violation is kept by all but sleep sets, and a trace is always one of
+liveness. A shortest path to a violation is kept by dead messages and by symmetry; where a dominated
+state gives way to one that is farther, or an event sleeps, it may be lost. A trace is always one of
 real states. A message of one client and one of another commute as any two do: sleep sets, and that
 a history holds no times, are what operations of clients that commute bring.
 """
 
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from typing import Any, Literal, get_args
 
 from concur.errors import BadInput
 from concur.verify.budget import Budget, Meter, Progress, StoppedBy
-from concur.verify.dead import DeadMessages, Masks
+from concur.verify.dead import DeadMessages, Masks, OutOfTime
 from concur.verify.exploration import Exploration, Inconsistent, Moment, Trace
 from concur.verify.interning import TooMany
 from concur.verify.packing import LOCAL_BITS, LOCAL_MASK
@@ -88,7 +90,9 @@ class Search:
         self.sleeps = (
             "sleep sets" in reductions and not self.symmetry and not system.packing.is_conditional
         )
-        self.dead = DeadMessages(system.answers) if "dead messages" in reductions else None
+        self.dead: DeadMessages | None = None
+        if "dead messages" in reductions:
+            self.dead = DeadMessages(system.answers, lambda: meter.is_late)
         self.masks: Masks = [[] for _ in system.behaviours]
         self.look_at = FIRST_LOOK
         self.expanded = 0  # in all attempts
@@ -133,6 +137,8 @@ class Search:
                     self.most = max(self.most, seen)
         except _Stop:
             return
+        except OutOfTime:
+            self.stopped_by = "seconds"
         except KeyboardInterrupt:
             self.stopped_by = "interrupted"
         except MemoryError:
@@ -220,9 +226,8 @@ class Search:
                             if sleeps:
                                 wake(other, sleeping)
                             return
-                        if other in waiting:
-                            continue  # nearer, perhaps: what follows it is to be found from there
                         if not ~(guarded - other) & guard if counts else not other & ~state:
+                            waiting.discard(other)
                             sleeping &= asleep.pop(other)
                             del group[group.index(other, 2)]
                 group.append(state)
@@ -237,7 +242,6 @@ class Search:
         for state in system.initial():
             self.transitions += 1
             visit(state, 0, None)
-        transitions = self.transitions
         expanded = 0
         while following:
             layer, following = following, []
@@ -284,7 +288,7 @@ class Search:
                         deltas = memory[key] = answers.answer(question, key)
                     if not deltas:
                         continue
-                    transitions += len(deltas)
+                    self.transitions += len(deltas)
                     if not sleeps:
                         for delta, said, more in deltas:
                             new = state + delta
@@ -317,13 +321,12 @@ class Search:
                         visible |= mark if tells else 0
                         costly |= mark if costs else 0
                 for new in system.mishaps(state):
-                    transitions += 1
+                    self.transitions += 1
                     visit(trimmed(new), 0, state)
                 if self.expanded >= meter.ask_at or len(parents) > meter.states_max:
-                    self.transitions = transitions
                     queue = len(waiting)
                     stopped_by = meter.exceeded(
-                        self.expanded, len(parents), transitions, queue, self.depth
+                        self.expanded, len(parents), self.transitions, queue, self.depth
                     )
                     if stopped_by:
                         self.stopped_by = stopped_by
@@ -331,7 +334,6 @@ class Search:
                 if expanded >= self.look_at and self.dead is not None:
                     self.look_at *= LOOK_FACTOR
                     self.look(under_way=True)
-            self.transitions = transitions
             self.complete = self.depth
             if following:
                 self.depth += 1
@@ -350,7 +352,8 @@ class Search:
     def judge(self, state: int) -> None:
         wrong = self.system.broken(state)
         if wrong is not None:
-            self.look()  # what was taken away too soon might have led here sooner
+            with suppress(OutOfTime):
+                self.look()  # what was taken away too soon might have led here sooner
             self.wrong = wrong
             self.path = self.path_to(state)
             raise _Stop

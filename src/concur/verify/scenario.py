@@ -199,7 +199,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
             "commands": sum(map(len, self.asked())),
             "timeouts": timeouts if isinstance(timeouts, int | str) else dict(timeouts),
             "ticks": self.ticks_max,
-            "copies": self.copies_max,
+            "copies": (1 << self.copies_max.bit_length()) - 1,
             **{fault: allowed[fault] for fault in ("crash", "wipe")},
             "duplicate": DOUBLED.get(allowed["duplicate"], allowed["duplicate"]),
             **(self._clocks(allowed) if self.clock_max else {}),

@@ -24,9 +24,12 @@ from concur.verify.budget import Budget, Progress, StoppedBy
 from concur.verify.exploration import Exploration, Moment
 from concur.verify.explore import explore
 from concur.verify.interchangeable import symmetry_of
+from concur.verify.node_system import NodeSystem
 from concur.verify.parallel import explore_parallel
+from concur.verify.priorities import DEPTH, walk_by_priorities
 from concur.verify.reduced import REDUCTIONS, Reduction, explore_reduced
 from concur.verify.scenario import Scenario
+from concur.verify.symmetry import Symmetry
 from concur.verify.walking import walk_many
 from concur.verify.walks import walk
 
@@ -37,7 +40,7 @@ WALKS = 1000
 GLANCE_STATES = 5_000
 """A space that is not larger needs no walks."""
 
-Attack = Literal["walks first", "walks", "breadth-first", "depth-first", "deepening"]
+Attack = Literal["walks first", "walks", "priorities", "breadth-first", "depth-first", "deepening"]
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,16 +158,19 @@ def verify_scenario(
     reductions: "Collection[Reduction] | Literal['all', 'none']" = "all",
     processes: int = 1,
     fingerprints: bool = False,
+    bug_depth: int = DEPTH,
     progress: Callable[[Progress], None] | None = None,
 ) -> Verification:
-    """`verify` for bounds that have a name already."""
+    """`verify` for bounds that have a name already.
+
+    `bug_depth` is how many events must come in the right order, in a bug that walks by priorities
+    are to find (`concur.verify.priorities`).
+    """
     chosen = _reductions(reductions, strategy, processes != 1 or fingerprints)
-    if processes != 1 and strategy in ("depth-first", "deepening"):
+    if processes != 1 and strategy in ("depth-first", "deepening", "priorities"):
         raise BadInput(f"processes: strategy {strategy} runs in one; expected breadth-first")
-    system = scenario.system()
-    symmetry = symmetry_of(scenario, system) if "symmetry" in chosen else None
-    if symmetry is not None:
-        symmetry.apply()
+    system, symmetry = modelled(scenario, chosen)
+    walked = ""
     begin = perf_counter()
 
     def search(within: Budget) -> Exploration:
@@ -209,12 +215,17 @@ def verify_scenario(
 
     if strategy == "walks":
         found = walks(budget, None)
+    elif strategy == "priorities":
+        found = walk_by_priorities(system, budget, seed=seed, depth=bug_depth, progress=progress)
     elif strategy == "walks first":
         glance = GLANCE_STATES if budget.states is None else min(GLANCE_STATES, budget.states)
         found = search(left(states_max=glance))
         if found.stopped_by == "states" and glance != budget.states:
             found = walks(left(WALKS_SHARE), None if budget.seconds is not None else WALKS)
             if found.verdict != "violated" and found.stopped_by != "interrupted":
+                walked = f"; before that {found.covered.partition(': ')[2]}"
+                # Afresh: what walks have met would only have to be asked what is dead there.
+                system, symmetry = modelled(scenario, chosen)
                 found = search(left())
     else:
         found = search(budget)
@@ -228,7 +239,7 @@ def verify_scenario(
         depth=found.depth,
         seconds=perf_counter() - begin,
         bounds=scenario.bounds(),
-        covered=found.covered + alike,
+        covered=found.covered + alike + walked,
         strategy=found.strategy,
         reductions=found.reductions,
         property=found.property,
@@ -241,12 +252,23 @@ def verify_scenario(
     )
 
 
+def modelled(
+    scenario: Scenario, reductions: Collection[Reduction]
+) -> tuple[NodeSystem, Symmetry | None]:
+    """The model of a scenario, and what is interchangeable there, if that is to be used."""
+    system = scenario.system()
+    symmetry = symmetry_of(scenario, system) if "symmetry" in reductions else None
+    if symmetry is not None:
+        symmetry.apply()
+    return system, symmetry
+
+
 def _reductions(
     asked: "Collection[Reduction] | Literal['all', 'none']", strategy: Attack, plain: bool
 ) -> Collection[Reduction]:
     """The reductions to use. `plain` says that what else was asked for goes without."""
     if asked == "all":
-        return () if plain else REDUCTIONS
+        return () if plain or strategy in ("walks", "priorities") else REDUCTIONS
     chosen: Collection[Reduction] = () if asked == "none" else asked
     if chosen and plain:
         raise BadInput("reductions: several processes, and fingerprints, go without; expected none")

@@ -8,6 +8,7 @@ answer, however many processes there were.
 
 import warnings
 from collections.abc import Callable, Iterable
+from concurrent.futures import BrokenExecutor
 from itertools import count
 from time import monotonic
 from typing import Any
@@ -123,6 +124,8 @@ def walk_many(
                 break
     except KeyboardInterrupt:
         stopped_by = "interrupted"
+    except BrokenExecutor:  # joblib's TerminatedWorkerError is one
+        stopped_by = "lost process"
     finally:
         with warnings.catch_warnings():  # joblib's, of searches that are not heard any more
             warnings.simplefilter("ignore", UserWarning)

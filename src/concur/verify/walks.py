@@ -5,15 +5,16 @@ the next walk begins, with the next seed. Two things make it better than dice al
 
 * **Coverage.** A state with a feature that no state before had is kept, and later walks begin there
   as well: it took luck to get so far. Several states are kept for each feature, drawn from all that
-  had it, since what matters is often in what the feature does not tell; and those features are
-  preferred from which few walks have begun. The idea is that of coverage-guided fuzzing.
+  had it, since what matters is often in what the feature does not tell; and features are preferred
+  that were rarely met and seldom begun from. Half of these walks go by the first feature of a state
+  alone, which is to tell the most. The idea is that of coverage-guided fuzzing.
 * **Mood.** What a model draws for each walk and may change as it goes on, as who does not hear whom
   for a while (`concur.verify.phases`).
 
 The whole is a function of the model and the first seed.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Literal, TypeVar
 
 from concur.chance import Stream
@@ -32,7 +33,7 @@ AFRESH = 4
 KEPT_MAX = 16
 """States with the same feature that walks begin from."""
 LOOKS = 3
-"""Features that are looked at, when one is chosen from which few walks have begun."""
+"""Features that are looked at, when a rare one is to be chosen."""
 
 Pick = Callable[[Any, Stream, Any], Any]
 """(state, dice, mood) -> a successor of the state, None if there is none."""
@@ -47,13 +48,13 @@ def walk(
     steps_max: int = STEPS_MAX,
     pick: Pick | None = None,
     mood: Callable[[Stream], Any] | None = None,
-    features: Callable[[S], Hashable] | None = None,
+    features: Callable[[S], Iterable[Hashable]] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Exploration:
     """Walks with seeds from `seed` on, until something is wrong or the budget is used up.
 
     `pick` chooses a successor; without it all are as likely. `mood` is drawn for each walk, and
-    handed to `pick`. `features` is the feature of a state, if any are to be covered.
+    handed to `pick`. `features` says what is to be covered, if anything.
     `unique_states` counts the different states that were met, `transitions` the steps taken. The
     verdict is "violated" or "unknown": walks exhaust nothing.
     """
@@ -92,12 +93,13 @@ def walk(
 
 
 class _Kept:
-    """States with one feature, each with its depth; how many walks have begun from one of them."""
+    """Some states with one feature, each with its depth; how often walks came by the feature, and
+    how many have begun from it."""
 
-    __slots__ = ("begun", "states")
+    __slots__ = ("begun", "met", "states")
 
     def __init__(self) -> None:
-        self.begun = 0
+        self.begun = self.met = 0
         self.states: list[tuple[Any, int]] = []
 
 
@@ -107,7 +109,7 @@ class _Walker:
     def __init__(
         self,
         model: Model[Any],
-        features: Callable[[Any], Hashable] | None,
+        features: Callable[[Any], Iterable[Hashable]] | None,
         pick: Pick | None,
         mood: Callable[[Stream], Any] | None,
     ) -> None:
@@ -119,22 +121,24 @@ class _Walker:
         self.before: dict[Any, Any] = {}
         self.kept: dict[Hashable, _Kept] = {}
         self.order: list[_Kept] = []  # the same, as they came
+        self.first: list[_Kept] = []  # those of first features
         self.steps = self.depth = 0
         self.wrong: tuple[str, str] | None = None
         self.state: Any = None
 
     def walk(self, dice: Stream, steps_max: int, meter: Meter) -> StoppedBy:
         mood = None if self.mood is None else self.mood(dice)
-        if not self.order or dice.below(AFRESH) == 0:
+        if not self.first or dice.below(AFRESH) == 0:
             state, depth, left = dice.choice(self.starts), 0, steps_max
             if self.met(state, None):
                 return ""
         else:
-            looks = [dice.choice(self.order) for _ in range(LOOKS)]
-            kept = min(looks, key=lambda kept: kept.begun)
+            among = self.first if dice.below(2) == 0 else self.order
+            looks = [dice.choice(among) for _ in range(LOOKS)]
+            kept = min(looks, key=lambda kept: kept.begun + kept.met)
             kept.begun += 1
             (state, depth), left = dice.choice(kept.states), STRAY_MAX
-        feature = None if self.features is None else self.features(state)
+        last = () if self.features is None else tuple(self.features(state))
         while left > 0:
             new = self.pick(state, dice, mood)
             if new is None:
@@ -147,11 +151,12 @@ class _Walker:
                 if self.met(new, state):
                     return ""
                 if self.features is not None:
-                    last, feature = feature, self.features(new)
-                    if feature != last and self.keep(new, feature, depth, dice):
+                    features = tuple(self.features(new))
+                    if self.keep(new, features, last, depth, dice):
                         left = max(left, min(STRAY_MAX, steps_max - depth))
+                    last = features
             elif self.features is not None:
-                feature = self.features(new)
+                last = tuple(self.features(new))
             state = new
             if self.steps >= meter.ask_at or len(self.before) > meter.states_max:
                 met = len(self.before)
@@ -172,17 +177,32 @@ class _Walker:
             self.wrong = self.model.broken(state)
         return self.wrong is not None
 
-    def keep(self, state: Any, feature: Hashable, depth: int, dice: Stream) -> bool:
-        """Begin at `state` later on, maybe. Whether its feature is new."""
-        kept = self.kept.get(feature)
-        is_new = kept is None
-        if kept is None:
-            kept = self.kept[feature] = _Kept()
-            self.order.append(kept)
-        if len(kept.states) < KEPT_MAX:
-            kept.states.append((state, depth))
-        else:
-            kept.states[dice.below(KEPT_MAX)] = state, depth
+    def keep(
+        self,
+        state: Any,
+        features: tuple[Hashable, ...],
+        last: tuple[Hashable, ...],
+        depth: int,
+        dice: Stream,
+    ) -> bool:
+        """Begin at `state` later on, maybe, if it differs from the last one in a feature. Whether
+        one of its features is new."""
+        is_new = False
+        for at, feature in enumerate(features):
+            if feature in last:
+                continue
+            kept = self.kept.get(feature)
+            if kept is None:
+                kept = self.kept[feature] = _Kept()
+                self.order.append(kept)
+                if at == 0:
+                    self.first.append(kept)
+                is_new = True
+            kept.met += 1
+            if len(kept.states) < KEPT_MAX:
+                kept.states.append((state, depth))
+            else:
+                kept.states[dice.below(KEPT_MAX)] = state, depth
         return is_new
 
     def path(self) -> list[Any]:
