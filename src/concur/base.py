@@ -144,13 +144,15 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """What can happen in a world, for a protocol that is asked what follows from that.
 
     `asking` are the clients that ask for something, each with how many commands it has. `rings`
-    says whether a timer of that name can ring at a node. `orders`: whether operators give any.
+    says whether a timer of that name can ring at a node. `orders`: whether operators give any;
+    `wipes`: whether a replica may lose its disk, and come back knowing nothing.
     """
 
     config: "Config"
     asking: tuple[tuple[str, int], ...] = ()
     rings: Callable[[str, str], bool] = lambda timer, node: True
     orders: bool = False
+    wipes: bool = False
 
 
 class Protocol(_Described):

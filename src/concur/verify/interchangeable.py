@@ -42,6 +42,7 @@ def symmetry_of(scenario: Scenario, system: System) -> Symmetry | None:
         asking=tuple((client, len(script)) for client, script in scripts.items() if script),
         rings=cast.rules.rings,
         orders=cast.orders,
+        wipes="wipe" in cast.rules.faults,
     )
     bounded = {node for _, node in cast.rules.timers}
     opaque = isinstance(scenario.replicated, KeyValue)

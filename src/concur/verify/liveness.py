@@ -272,7 +272,9 @@ def timed(system: NodeSystem) -> NodeSystem:
         assert isinstance(host, Host)
         rules = msgspec.structs.replace(host.cast.rules, durations=True)
         host.cast = cast = msgspec.structs.replace(host.cast, rules=rules)
-        world = Circumstances(config=cast.config, orders=cast.orders)  # in the end all timers ring
+        world = Circumstances(  # in the end all timers ring
+            config=cast.config, orders=cast.orders, wipes="wipe" in cast.rules.faults
+        )
         host.tells_time = tuple(
             time_matters(role.node) and cast.protocol.tells_time(role, world)
             for _, role in host.seats

@@ -139,7 +139,12 @@ class Host(Behaviour):
         self.cast = cast
         self.place = place
         self.seats = seats
-        world = Circumstances(config=cast.config, orders=cast.orders, rings=cast.rules.rings)
+        world = Circumstances(
+            config=cast.config,
+            orders=cast.orders,
+            wipes="wipe" in cast.rules.faults,
+            rings=cast.rules.rings,
+        )
         self.tells_time = tuple(
             time_matters(role.node) and cast.protocol.tells_time(role, world) for _, role in seats
         )

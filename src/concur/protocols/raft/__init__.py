@@ -195,7 +195,7 @@ class Raft(BatchedProtocol):
         """Servers go by the time if to have heard a leader binds them, or while a newcomer catches
         up. All else is done by timers."""
         return not issubclass(role.node, Replica) or (
-            self.pre_vote or self.check_quorum or world.orders
+            self.pre_vote or self.check_quorum or world.orders or world.wipes
         )
 
     def roles(self) -> tuple[Role, ...]:
