@@ -165,7 +165,7 @@ def test_what_follows_a_prologue_is_all_that_follows_its_last_state() -> None:
             if after not in seen:
                 seen.add(after)
                 fresh.append(after)
-    answer = searched(here)
+    answer = verify_scenario(here, strategy="breadth-first", budget=Budget(), reductions=())
     assert (answer.verdict, answer.unique_states) == ("holds", len(seen))
 
 

@@ -144,9 +144,26 @@ def assert_partial(found: Exploration, stopped_by: str) -> None:
     no_child_is_left()
 
 
+STARTED: "list[subprocess.Popen[Any]]" = []
+
+
+@pytest.fixture(autouse=True)
+def started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every process that a test starts in STARTED."""
+
+    class Kept(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            STARTED.append(self)
+
+    STARTED.clear()
+    monkeypatch.setattr(subprocess, "Popen", Kept)
+
+
 def no_child_is_left() -> None:
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    """Each ended, and its end was waited for."""
+    assert STARTED
+    assert all(child.returncode is not None for child in STARTED)
 
 
 @pytest.mark.parametrize(
