@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from concur.base import Protocol
 from concur.verify import Budget, Scenario, Verification, verify_scenario
-from concur.verify.counterexample import Counterexample
+from concur.verify.stories.counterexample import Counterexample
 from tests.verify.mutants_found import BENIGN, DEPTH, MUTANTS, Found, Way
 
 SEEDS, SECONDS = 5, 120.0

@@ -31,7 +31,7 @@ from concur.machines.kv import Put
 from concur.protocols.paxos import Paxos
 from concur.verify import Budget, Model, Scenario, explore
 from concur.verify.budget import memory_bytes
-from concur.verify.parallel import explore_parallel
+from concur.verify.large.parallel import explore_parallel
 from tests.verify.paxos_register import paxos_register
 from tests.verify.two_phase_commit import TwoPhaseCommit
 

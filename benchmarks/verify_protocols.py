@@ -27,7 +27,7 @@ from concur.protocols.paxos import Paxos
 from concur.protocols.raft import Raft
 from concur.protocols.viewstamped_replication import ViewstampedReplication
 from concur.verify import Budget, Scenario, verify_scenario
-from concur.verify.cross_check import cross_check
+from concur.verify.reductions.cross_check import cross_check
 
 PLAIN_RAFT: dict[str, Any] = {
     "pre_vote": False,

@@ -219,7 +219,7 @@ class Protocol(_Described):
         no order of ids, no place in a list of members, no number in an id. Where order tells
         nothing but the order of ids, a tuple is to be declared `unordered_`. Clients are compared
         with their commands, which is not for the protocol to do. The model checker believes it,
-        and checks it on a sample of what happens (`concur.verify.symmetry`).
+        and checks it on a sample of what happens (`concur.verify.reductions.symmetry`).
         """
         return ()
 

@@ -17,9 +17,9 @@ from concur.cli.verified import Answer, in_words, script
 from concur.errors import BadInput
 from concur.machines.kv import Get, Put
 from concur.protocols.paxos import Paxos
-from concur.verify import Verification
-from concur.verify.interning import TooMany
-from concur.verify.reduced import REDUCTIONS
+from concur.verify import Counterexample, Verification
+from concur.verify.engine.interning import TooMany
+from concur.verify.reductions.reduced import REDUCTIONS
 from concur.verify.verify import Attack
 from tests.cli.helpers import concur, concur_json, refused
 from tests.cli.test_process import CONCUR
@@ -309,7 +309,7 @@ def test_ctrl_c_while_a_trace_is_explained_leaves_the_whole_trace(
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("concur.verify.counterexample.Counterexample.minimised", interrupted)
+    monkeypatch.setattr(Counterexample, "minimised", interrupted)
     done = concur(*R3TERM)
     assert done.exit_code == 130
     assert done.stdout.startswith("VIOLATED: terms_never_decrease_along_the_log\n")
@@ -385,8 +385,16 @@ main()
 """
 
 
-@pytest.mark.parametrize("module", ["typer", "concur.cli.verified", "concur.protocols",
-                                    "concur.verify.scenario", "concur.verify.walks"])  # fmt: skip
+@pytest.mark.parametrize(
+    "module",
+    [
+        "typer",
+        "concur.cli.verified",
+        "concur.protocols",
+        "concur.verify.scenario",
+        "concur.verify.walks.walk",
+    ],
+)
 def test_ctrl_c_at_the_start_prints_no_traceback(module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", CTRL_C_AT, module], capture_output=True, text=True, timeout=60

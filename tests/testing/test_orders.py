@@ -12,7 +12,7 @@ from concur.testing import CheckFailed, CheckSkipped, check_protocol
 from concur.testing.orders import every_order_within_small_bounds_is_safe
 from concur.testing.subject import Subject
 from concur.verify import Scenario
-from concur.verify.node_system import NodeSystem
+from concur.verify.nodes.node_system import NodeSystem
 from examples.primary_backup import PrimaryBackup
 from tests.mutants.multi_paxos import P1, P7
 from tests.mutants.raft import R3Term

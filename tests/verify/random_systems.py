@@ -4,8 +4,8 @@ the order of what it hears matters."""
 from typing import Any
 
 from concur.chance import Stream
-from concur.verify.behaviour import Behaviour, Observer, Step
-from concur.verify.system import Action, System
+from concur.verify.engine.behaviour import Behaviour, Observer, Step
+from concur.verify.engine.system import Action, System
 
 TOLL = "toll"
 WORDS_MAX = 3

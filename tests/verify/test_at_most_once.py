@@ -15,7 +15,7 @@ from concur.node import on
 from concur.parts.client import Reply, Request
 from concur.protocols.raft import Raft
 from concur.protocols.unreplicated import Server, Unreplicated, UnreplicatedClient
-from concur.verify.counting import AT_MOST_ONCE, Counting, repeated
+from concur.verify.nodes.counting import AT_MOST_ONCE, Counting, repeated
 from concur.verify.scenario import Scenario
 from concur.verify.verify import Verification, verify
 

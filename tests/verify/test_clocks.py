@@ -9,10 +9,10 @@ from concur.errors import BadInput
 from concur.machines.kv import Get
 from concur.node import SECOND
 from concur.verify.budget import Budget
-from concur.verify.clocks import Clocks
-from concur.verify.counterexample import Counterexample
-from concur.verify.reduced import explore_reduced
+from concur.verify.nodes.clocks import Clocks
+from concur.verify.reductions.reduced import explore_reduced
 from concur.verify.scenario import Scenario
+from concur.verify.stories.counterexample import Counterexample
 from concur.verify.verify import verify_scenario
 from tests.verify.ping import OnTheWall
 from tests.verify.stamps import (

@@ -22,10 +22,10 @@ from concur.protocols.raft import Raft
 from concur.protocols.viewstamped_replication import ViewstampedReplication
 from concur.testing.transcripts import parse
 from concur.verify.budget import Budget
-from concur.verify.counterexample import Counterexample, NotSo
-from concur.verify.minimise import needed
-from concur.verify.retrace import Retrace
 from concur.verify.scenario import Scenario
+from concur.verify.stories.counterexample import Counterexample, NotSo
+from concur.verify.stories.minimise import needed
+from concur.verify.stories.retrace import Retrace
 from concur.verify.verify import verify_scenario
 from tests.cli.helpers import concur, concur_json, refused
 from tests.mutants.multi_paxos import P7
@@ -323,7 +323,7 @@ def test_a_diagram_is_one_file_that_needs_no_other(property: str, tmp_path: Path
 
 def test_a_diagram_of_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     story = walked(RIGHT["Raft"], 0, 40)
-    monkeypatch.setattr("concur.verify.picture.ITEMS_MAX", 20)
+    monkeypatch.setattr("concur.verify.stories.picture.ITEMS_MAX", 20)
     with pytest.raises(BadInput, match="expected a story that is minimised"):
         story.diagram(tmp_path / "story.svg")
     with pytest.raises(BadInput, match=r"ends in \.svg or \.html"):

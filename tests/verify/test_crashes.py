@@ -14,7 +14,7 @@ from concur.effects import Deliver, Persist, Send, Start, patch
 from concur.machines.kv import Get
 from concur.node import Config, Node, durable, on
 from concur.testing.unsafe import send_before_durable
-from concur.verify.node_system import NodeSystem
+from concur.verify.nodes.node_system import NodeSystem
 from concur.verify.scenario import Scenario
 from tests.verify.ping import Ping, PingPong, Pong, Server
 

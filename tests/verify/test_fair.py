@@ -8,7 +8,7 @@ import pytest
 
 from concur.chance import Stream
 from concur.verify import Budget
-from concur.verify.fair import (
+from concur.verify.liveness.fair import (
     AlwaysEventually,
     Claim,
     Eventually,

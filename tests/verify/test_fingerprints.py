@@ -22,9 +22,9 @@ from concur.protocols.paxos import Paxos
 from concur.protocols.raft import Raft
 from concur.values import Map, Set
 from concur.verify import Budget, Model, Scenario, explore
-from concur.verify.compact import LOAD, Table
-from concur.verify.fingerprints import encode, fingerprints, missed_below
-from concur.verify.interning import same
+from concur.verify.engine.interning import same
+from concur.verify.large.compact import LOAD, Table
+from concur.verify.large.fingerprints import encode, fingerprints, missed_below
 from tests.verify.abd_register import abd_register
 from tests.verify.increment_lock import IncrementLock
 from tests.verify.paxos_register import ForgetfulServer, paxos_register

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from concur.verify import Budget, explore
-from concur.verify.frontier import BLOCK, DiskFull, Layers
+from concur.verify.large.frontier import BLOCK, DiskFull, Layers
 from tests.verify.paxos_register import paxos_register
 
 NUMBERS = [number**7 - 5_000_000 for number in range(2 * BLOCK + 100)]
@@ -83,8 +83,8 @@ def test_a_search_on_a_full_disk_ends_with_a_partial_answer(
 
     measured = iter([2])
     monkeypatch.setattr("concur.verify.budget.memory_bytes", lambda: next(measured, 0))
-    monkeypatch.setattr("concur.verify.frontier.KEPT_BYTES_MAX", 0)
-    monkeypatch.setattr("concur.verify.frontier.tempfile.TemporaryFile", full)
+    monkeypatch.setattr("concur.verify.large.frontier.KEPT_BYTES_MAX", 0)
+    monkeypatch.setattr("concur.verify.large.frontier.tempfile.TemporaryFile", full)
     found = explore(paxos_register(2), budget=Budget(bytes=1), fingerprints=True)
     assert (found.verdict, found.exhausted, found.stopped_by) == ("unknown", False, "disk")
     assert found.unique_states > 0

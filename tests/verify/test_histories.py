@@ -11,9 +11,9 @@ from concur.machines import KeyValue
 from concur.machines.kv import Get, Put
 from concur.messages import NOOP, Command, encode
 from concur.properties import STANDARD
-from concur.verify.histories import Judge, Judged
-from concur.verify.nodes import LOST
-from concur.verify.stage import Fact, Wrong
+from concur.verify.nodes.histories import Judge, Judged
+from concur.verify.nodes.host import LOST
+from concur.verify.nodes.stage import Fact, Wrong
 
 MACHINE = KeyValue()
 SCRIPTS: dict[str, tuple[Any, ...]] = {

@@ -11,8 +11,8 @@ import pytest
 from concur.logs import Log
 from concur.values import Map, Set
 from concur.verify import System, explore
-from concur.verify.behaviour import Behaviour, Step
-from concur.verify.interning import Numbers, TooMany
+from concur.verify.engine.behaviour import Behaviour, Step
+from concur.verify.engine.interning import Numbers, TooMany
 
 
 class Point(NamedTuple):

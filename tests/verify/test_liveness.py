@@ -17,9 +17,9 @@ from concur.protocols.raft import Raft
 from concur.protocols.unreplicated import Unreplicated
 from concur.protocols.viewstamped_replication import ViewstampedReplication
 from concur.verify import Budget, Scenario
-from concur.verify.aftermath import Aftermath
-from concur.verify.later import ANSWERED, Numbering
-from concur.verify.liveness import Responding, Response, responds, timed
+from concur.verify.liveness.aftermath import Aftermath
+from concur.verify.liveness.later import ANSWERED, Numbering
+from concur.verify.liveness.response import Responding, Response, responds, timed
 from tests.verify.ping import PingPong
 from tests.verify.silent import (
     Asking,

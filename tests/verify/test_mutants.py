@@ -9,7 +9,7 @@ import pytest
 
 from concur.base import Protocol
 from concur.verify import Budget, Scenario, verify_scenario
-from concur.verify.counterexample import Counterexample
+from concur.verify.stories.counterexample import Counterexample
 from tests.verify.mutants_found import BENIGN, DEPTH, MUTANTS, Found
 
 STATES_MAX = 50_000

@@ -27,10 +27,10 @@ from concur.protocols.raft import Raft
 from concur.protocols.unreplicated import Unreplicated
 from concur.protocols.viewstamped_replication import ViewstampedReplication
 from concur.testing.unsafe import send_before_durable
-from concur.verify.node_system import NodeSystem
-from concur.verify.nodes import HostState, _words
+from concur.verify.nodes.host import HostState, _words
+from concur.verify.nodes.node_system import NodeSystem
+from concur.verify.nodes.stage import Packet
 from concur.verify.scenario import Scenario
-from concur.verify.stage import Packet
 from tests.verify.ping import (
     Batching,
     Choosing,

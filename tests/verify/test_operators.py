@@ -11,7 +11,7 @@ from concur.protocols.paxos import Paxos
 from concur.protocols.raft import Raft
 from concur.protocols.viewstamped_replication import ViewstampedReplication
 from concur.verify.budget import Budget
-from concur.verify.node_system import NodeSystem
+from concur.verify.nodes.node_system import NodeSystem
 from concur.verify.scenario import Scenario
 from concur.verify.verify import Verification, verify_scenario
 from tests.mutants.raft import R1, SingleServer

@@ -18,8 +18,8 @@ from concur.machines.kv import Put
 from concur.protocols.paxos import Paxos
 from concur.protocols.raft import Raft
 from concur.verify import Budget, Exploration, Model, Progress, Scenario, explore
-from concur.verify.parallel import explore_parallel
-from concur.verify.walking import walk_many
+from concur.verify.large.parallel import explore_parallel
+from concur.verify.walks.campaign import walk_many
 from tests.processes import hear_ctrl_c
 from tests.verify.abd_register import abd_register
 from tests.verify.increment_lock import IncrementLock
@@ -199,7 +199,7 @@ def test_control_c_gives_a_partial_answer() -> None:
 
 
 INTERRUPTED = """
-from concur.verify.parallel import explore_parallel
+from concur.verify.large.parallel import explore_parallel
 from tests.verify.test_parallel import Budget, Walk
 told = []
 def progress(now):
@@ -239,7 +239,7 @@ def test_a_process_that_is_killed_ends_the_search_with_a_partial_answer() -> Non
 
 ORPHANS = """
 import os, sys
-from concur.verify.parallel import explore_parallel
+from concur.verify.large.parallel import explore_parallel
 from tests.verify.test_parallel import Budget, Walk
 def progress(now):
     found = [pid for pid in os.listdir("/proc") if pid.isdigit() and parent(pid) == os.getpid()]
@@ -302,7 +302,7 @@ def test_a_model_of_the_main_script_can_be_made_elsewhere(tmp_path: Path) -> Non
     script = tmp_path / "mine.py"
     script.write_text(
         "from concur.verify import Model\n"
-        "from concur.verify.parallel import explore_parallel\n"
+        "from concur.verify.large.parallel import explore_parallel\n"
         "class Mine(Model):\n"
         "    name = 'mine'\n"
         "    def initial(self): return [0]\n"

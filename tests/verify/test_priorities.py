@@ -9,12 +9,12 @@ from concur.chance import Stream
 from concur.errors import BadInput
 from concur.machines.kv import Put
 from concur.protocols.raft import Raft
-from concur.verify.behaviour import Behaviour, Observer, Step
 from concur.verify.budget import Budget
-from concur.verify.priorities import Chains, walk_by_priorities
+from concur.verify.engine.behaviour import Behaviour, Observer, Step
+from concur.verify.engine.system import System
 from concur.verify.scenario import Scenario
-from concur.verify.system import System
 from concur.verify.verify import verify_scenario
+from concur.verify.walks.priorities import Chains, walk_by_priorities
 from tests.mutants.raft import R3Term
 
 CALM = {"pre_vote": False, "check_quorum": False, "batch_max": 1}

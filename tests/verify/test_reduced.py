@@ -12,12 +12,12 @@ from concur.protocols.paxos import Paxos
 from concur.protocols.raft import Raft
 from concur.protocols.unreplicated import Unreplicated
 from concur.protocols.viewstamped_replication import ViewstampedReplication
-from concur.verify.behaviour import Behaviour, Observer, Step
 from concur.verify.budget import Budget, Meter
-from concur.verify.cross_check import cross_check
-from concur.verify.reduced import REDUCTIONS, Reduction, Search, explore_reduced
+from concur.verify.engine.behaviour import Behaviour, Observer, Step
+from concur.verify.engine.system import System
+from concur.verify.reductions.cross_check import cross_check
+from concur.verify.reductions.reduced import REDUCTIONS, Reduction, Search, explore_reduced
 from concur.verify.scenario import Scenario
-from concur.verify.system import System
 from concur.verify.verify import verify
 from tests.mutants.raft import R3
 from tests.verify.random_systems import drawn
@@ -116,8 +116,8 @@ def compare(seed: int) -> bool:
 def test_reductions_agree_on_random_systems(
     first_look: int, cheap: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("concur.verify.reduced.FIRST_LOOK", first_look)
-    monkeypatch.setattr("concur.verify.reduced.CHEAP", cheap)
+    monkeypatch.setattr("concur.verify.reductions.reduced.FIRST_LOOK", first_look)
+    monkeypatch.setattr("concur.verify.reductions.reduced.CHEAP", cheap)
     small = sum(compare(seed) for seed in range(first_look * 1000, first_look * 1000 + 150))
     assert small > 50  # else this shows less than it seems to
 
@@ -127,8 +127,8 @@ def test_reductions_agree_on_random_systems(
 def test_reductions_agree_on_many_random_systems(
     first_look: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("concur.verify.reduced.FIRST_LOOK", first_look)
-    monkeypatch.setattr("concur.verify.reduced.CHEAP", 0)
+    monkeypatch.setattr("concur.verify.reductions.reduced.FIRST_LOOK", first_look)
+    monkeypatch.setattr("concur.verify.reductions.reduced.CHEAP", 0)
     assert sum(compare(seed) for seed in range(5_000)) > 1_500
 
 

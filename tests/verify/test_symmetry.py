@@ -19,11 +19,11 @@ from concur.protocols.viewstamped_replication import ViewstampedReplication
 from concur.values import Map, Set
 from concur.verify import Behaviour, Budget, Scenario, Step, System, explore
 from concur.verify.budget import Meter
-from concur.verify.images import Asymmetric
-from concur.verify.interchangeable import symmetry_of
-from concur.verify.reduced import REDUCTIONS, Search, explore_reduced
-from concur.verify.renaming import NotRenamed, Renaming, difference
-from concur.verify.symmetry import Symmetry
+from concur.verify.reductions.images import Asymmetric
+from concur.verify.reductions.interchangeable import symmetry_of
+from concur.verify.reductions.reduced import REDUCTIONS, Search, explore_reduced
+from concur.verify.reductions.renaming import NotRenamed, Renaming, difference
+from concur.verify.reductions.symmetry import Symmetry
 from tests.mutants.raft import R3, R3Term, SendsBeforeSync, WipedKeepsItsName
 from tests.verify.commit import Favourite, Manager, Prepared, commit
 
@@ -211,7 +211,7 @@ def test_exploring_canonical_states_finds_every_orbit_of_a_protocol(name: str) -
 def test_with_the_other_reductions_every_outcome_is_still_reached_but_for_names(
     name: str, first_look: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("concur.verify.reduced.FIRST_LOOK", first_look)
+    monkeypatch.setattr("concur.verify.reductions.reduced.FIRST_LOOK", first_look)
     protocol, bounds, *_ = SCENARIOS[name]
     scenario = Scenario(protocol=protocol, **bounds)
     system = scenario.system()

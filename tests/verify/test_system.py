@@ -7,9 +7,9 @@ import pytest
 
 from concur.errors import BadInput
 from concur.verify import UNBOUNDED, Behaviour, System, Unobserved, explore
-from concur.verify.answers import Impure
-from concur.verify.behaviour import Step
-from concur.verify.interning import TooMany
+from concur.verify.engine.answers import Impure
+from concur.verify.engine.behaviour import Step
+from concur.verify.engine.interning import TooMany
 
 
 class Sender(Behaviour):

@@ -22,7 +22,7 @@ from concur.verify.budget import Budget
 from concur.verify.model import Model
 from concur.verify.scenario import Scenario
 from concur.verify.verify import Verification, verify
-from concur.verify.walks import walk
+from concur.verify.walks.walk import walk
 from tests.mutants.multi_paxos import P1, P3, P7, PromiseOvertakesSync, WipedVotesAtOnce
 from tests.mutants.raft import (
     R3,

@@ -152,7 +152,7 @@ def replay(
     from concur.protocols import protocol as find
     from concur.simulate.trace import Recorder, read_header
     from concur.simulate.trace import replay as run
-    from concur.verify.files import is_story
+    from concur.verify.stories.files import is_story
 
     if is_story(trace):
         from concur.cli.story import replay_story

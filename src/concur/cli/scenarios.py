@@ -70,7 +70,7 @@ def budget_of(
 ) -> "Budget":
     """Seconds, states, and bytes in each process, that a search may take."""
     from concur.verify import Budget
-    from concur.verify.parallel import PROCESSES_MAX
+    from concur.verify.large.parallel import PROCESSES_MAX
 
     between("--budget-s", budget_s, 0.0, BUDGET_S_MAX)
     if states_max is not None:
@@ -100,7 +100,7 @@ def _is_number(text: str) -> bool:
 
 def reductions_of(text: str | None) -> Any:
     """all, none, or some of the library's, whose words may be typed with a hyphen between them."""
-    from concur.verify.reduced import REDUCTIONS
+    from concur.verify.reductions.reduced import REDUCTIONS
 
     if text in (None, "all", "none"):
         return text or "all"

@@ -8,7 +8,7 @@ from concur.errors import BadInput
 
 if TYPE_CHECKING:
     from concur.verify import Budget, Progress, Scenario, Verification
-    from concur.verify.liveness import Response
+    from concur.verify.liveness.response import Response
 
 
 class Search:
@@ -24,8 +24,8 @@ class Search:
     def run(self, ask: "Callable[[Callable[[Progress], None]], Verification]") -> "Verification":
         """What `ask` answers, which is called with a function that takes its progress."""
         from concur.cli.terminal import ticking
-        from concur.verify.answers import Impure
-        from concur.verify.interning import TooMany
+        from concur.verify.engine.answers import Impure
+        from concur.verify.engine.interning import TooMany
 
         try:
             with ticking("verifying") as tell:
@@ -49,7 +49,7 @@ class Search:
         self, strategy: Any, budget: "Budget", progress: "Callable[[Progress], None]"
     ) -> "Verification":
         from concur.verify import Verification
-        from concur.verify.liveness import responds
+        from concur.verify.liveness.response import responds
 
         found = self.response = responds(
             self.scenario, strategy=strategy, budget=budget, progress=progress

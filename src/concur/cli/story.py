@@ -7,8 +7,8 @@ from concur.errors import BadInput
 
 if TYPE_CHECKING:
     from concur.base import Protocol
-    from concur.verify.counterexample import Counterexample
-    from concur.verify.stepping import Stepped
+    from concur.verify.stories.counterexample import Counterexample
+    from concur.verify.stories.stepping import Stepped
 
 
 def replay_story(
@@ -24,8 +24,8 @@ def replay_story(
     """Take real nodes through its events, compare their states with those of the model checker,
     and tell what happens. Exit status 1 if it does not happen as it is told."""
     from concur.cli.terminal import err, print_json
-    from concur.verify.counterexample import Counterexample, NotSo
-    from concur.verify.telling import told
+    from concur.verify.stories.counterexample import Counterexample, NotSo
+    from concur.verify.stories.telling import told
 
     story = Counterexample.load(path, protocol)
     if stop_at is not None and not 1 <= stop_at <= len(story.events):
@@ -94,7 +94,7 @@ def _print(
     states: dict[str, dict[str, Any] | None],
     stop_at: int | None,
 ) -> None:
-    from concur.verify.telling import ending, headline
+    from concur.verify.stories.telling import ending, headline
 
     _say("\n".join(headline(story)))
     for block in blocks:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from concur.verify import Scenario, Verification
-    from concur.verify.counterexample import Counterexample
-    from concur.verify.liveness import Response
+    from concur.verify.liveness.response import Response
+    from concur.verify.stories.counterexample import Counterexample
 
 COLOURS = {"holds": "bold green", "violated": "bold red", "unknown": "bold yellow"}
 USED_UP = {
@@ -164,7 +164,7 @@ def _print(answer: Answer) -> None:
 def readable(example: "Counterexample") -> tuple[str, ...]:
     """Its events, with messages and commands in the words of transcripts."""
     from concur.testing.render import Renderer
-    from concur.verify.stage import Packet
+    from concur.verify.nodes.stage import Packet
 
     renderer = Renderer(example.scenario.replicated)
     lines = []

@@ -13,7 +13,7 @@ from concur.cli.verified import Answer, print_answer, readable
 from concur.errors import BadInput
 
 if TYPE_CHECKING:
-    from concur.verify.counterexample import Counterexample
+    from concur.verify.stories.counterexample import Counterexample
 
 EXAMPLES = """Examples:
 
@@ -378,7 +378,7 @@ def _check_liveness(attack: str, wanted: list[str]) -> None:
 def _explain(answer: Answer, *, minimise: bool, transcript: bool) -> None:
     """The counter-example, as short as it can be made; the whole trace after Ctrl-C."""
     from concur.cli.terminal import ticking
-    from concur.verify.counterexample import Counterexample
+    from concur.verify.stories.counterexample import Counterexample
 
     try:
         with ticking("explaining") as tell:

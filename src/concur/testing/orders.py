@@ -9,8 +9,8 @@ from typing import Any
 from concur.errors import BadInput
 from concur.testing.subject import Inapplicable, Subject
 from concur.verify import Budget, Scenario, Verification, verify_scenario
-from concur.verify.answers import Impure
-from concur.verify.interning import TooMany
+from concur.verify.engine.answers import Impure
+from concur.verify.engine.interning import TooMany
 
 STATES = 10_000
 """Of each bounds, for an effort of 1: a tenth of a second."""

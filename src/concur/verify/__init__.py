@@ -5,17 +5,17 @@ through all states of any `Model`; a `System` is the model of places that run a 
 exchange messages.
 """
 
-from concur.verify.behaviour import Behaviour, Observer, Step, Unobserved
 from concur.verify.budget import Budget, Progress
-from concur.verify.counterexample import Counterexample
+from concur.verify.engine.behaviour import Behaviour, Observer, Step, Unobserved
+from concur.verify.engine.packing import UNBOUNDED
+from concur.verify.engine.system import Action, Parts, System
 from concur.verify.exploration import Exploration, Moment
 from concur.verify.explore import explore
 from concur.verify.model import Model
-from concur.verify.packing import UNBOUNDED
 from concur.verify.scenario import Scenario
-from concur.verify.system import Action, Parts, System
+from concur.verify.stories.counterexample import Counterexample
 from concur.verify.verify import Verification, verify, verify_scenario
-from concur.verify.walks import walk
+from concur.verify.walks.walk import walk
 
 __all__ = [
     "UNBOUNDED",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from concur.errors import BadInput, whole
-from concur.verify.packing import UNBOUNDED
+from concur.verify.engine.packing import UNBOUNDED
 
 TIMEOUT, TICK = "timeout", "tick"
 BOUND_MAX = 1000

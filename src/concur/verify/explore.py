@@ -17,9 +17,9 @@ from typing import Any, Generic, TypeVar, get_args
 
 from concur.errors import BadInput
 from concur.verify.budget import Budget, Meter, Progress, StoppedBy
-from concur.verify.compact import Rest, go_on
 from concur.verify.exploration import Exploration, Inconsistent, Moment, Strategy, Trace
-from concur.verify.frontier import DiskFull
+from concur.verify.large.compact import Rest, go_on
+from concur.verify.large.frontier import DiskFull
 from concur.verify.model import Model
 
 S = TypeVar("S")

@@ -1,6 +1,6 @@
 """What the explorer explores: states, what follows each, and what must be true of them.
 
-`concur.verify.system.System` is one model, made of places that exchange messages. Others are
+`concur.verify.engine.system.System` is one model, made of places that exchange messages. Others are
 written down directly, as a TLA+ specification is: what the variables are at first and what may
 happen next.
 

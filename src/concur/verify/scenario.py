@@ -19,17 +19,17 @@ from concur.machines import machine as machine_named
 from concur.node import Config
 from concur.parts.membership import OPERATOR, Order
 from concur.properties import STANDARD, Property
-from concur.verify.behaviour import Behaviour
 from concur.verify.bounds import BETWEEN_SERVERS, BOUND_MAX, TICK, bounds_of, timers_of
-from concur.verify.clients import ClientHost, scripts
-from concur.verify.clocks import JUMP, NEEDS, TIME, Clocks
-from concur.verify.counting import Counting
-from concur.verify.histories import Judge
-from concur.verify.node_system import NodeSystem
-from concur.verify.nodes import Cast, Host, Rules
-from concur.verify.operators import OperatorHost, orders_of, words_of
-from concur.verify.packing import UNBOUNDED
-from concur.verify.true_time import TrueTime
+from concur.verify.engine.behaviour import Behaviour
+from concur.verify.engine.packing import UNBOUNDED
+from concur.verify.nodes.clients import ClientHost, scripts
+from concur.verify.nodes.clocks import JUMP, NEEDS, TIME, Clocks
+from concur.verify.nodes.counting import Counting
+from concur.verify.nodes.histories import Judge
+from concur.verify.nodes.host import Cast, Host, Rules
+from concur.verify.nodes.node_system import NodeSystem
+from concur.verify.nodes.operators import OperatorHost, orders_of, words_of
+from concur.verify.nodes.true_time import TrueTime
 
 FAULTS = ("crash", "wipe", "loss", "duplicate", "jump", "partition")
 
@@ -60,10 +60,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     * `spares`: replicas that are no members at first, but may become members.
     * `orders`: what an operator asks for, in this order, each at any time ("members=r1,r2,r4",
       "leader=r2", or as `concur.parts.membership.Order`).
-    * `prologue`: what has happened before, which costs nothing (`concur.verify.prologue`).
+    * `prologue`: what has happened before, which costs nothing (`concur.verify.nodes.prologue`).
     * `clock_max`: up to which tick (of a second) wall clocks are explored, if the protocol reads
       any; 0: it must not. `skew_max`: by how many ticks they may be wrong at the most, None: they
-      know nothing of each other (`concur.verify.clocks`).
+      know nothing of each other (`concur.verify.nodes.clocks`).
 
     Everything is looked at when the system is made; bad input raises BadInput then.
     """

@@ -23,15 +23,15 @@ from concur.protocols import protocol as protocol_named
 from concur.verify.budget import Budget, Progress, StoppedBy
 from concur.verify.exploration import Exploration, Moment
 from concur.verify.explore import explore
-from concur.verify.interchangeable import symmetry_of
-from concur.verify.node_system import NodeSystem
-from concur.verify.parallel import explore_parallel
-from concur.verify.priorities import DEPTH, walk_by_priorities
-from concur.verify.reduced import REDUCTIONS, Reduction, explore_reduced
+from concur.verify.large.parallel import explore_parallel
+from concur.verify.nodes.node_system import NodeSystem
+from concur.verify.reductions.interchangeable import symmetry_of
+from concur.verify.reductions.reduced import REDUCTIONS, Reduction, explore_reduced
+from concur.verify.reductions.symmetry import Symmetry
 from concur.verify.scenario import Scenario
-from concur.verify.symmetry import Symmetry
-from concur.verify.walking import walk_many
-from concur.verify.walks import walk
+from concur.verify.walks.campaign import walk_many
+from concur.verify.walks.priorities import DEPTH, walk_by_priorities
+from concur.verify.walks.walk import walk
 
 WALKS_SHARE = 0.1
 """Of the time, for random walks before the search that may prove something."""
@@ -112,7 +112,7 @@ def verify(
 
     "walks first" glances at the first states, in case these are all, takes random walks for a
     tenth of the time, and then searches breadth-first. `reductions` leave out what cannot matter
-    to any property (`concur.verify.reduced`), in breadth-first searches of one process that keep
+    to any property (`concur.verify.reductions`), in breadth-first searches of one process that keep
     whole states. `processes` is how many search, -1 one for each core; with `fingerprints` a search
     that has used up its memory goes on with 16 bytes for each state.
 
@@ -164,7 +164,7 @@ def verify_scenario(
     """`verify` for bounds that have a name already.
 
     `bug_depth` is how many events must come in the right order, in a bug that walks by priorities
-    are to find (`concur.verify.priorities`).
+    are to find (`concur.verify.walks.priorities`).
     """
     chosen = _reductions(reductions, strategy, processes != 1 or fingerprints)
     if processes != 1 and strategy in ("depth-first", "deepening", "priorities"):

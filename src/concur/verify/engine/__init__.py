@@ -1,0 +1,1 @@
+"""The engine: packed states, remembered answers, and the `System` made of them."""

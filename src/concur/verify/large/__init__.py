@@ -1,0 +1,1 @@
+"""Large spaces: several processes, fingerprints, the frontier on disk."""

@@ -1,0 +1,1 @@
+"""What need not be explored: dead messages, dominated states, sleep sets, symmetry."""

@@ -1,0 +1,1 @@
+"""Counter-examples that people read: shortened, told, drawn, kept, replayed."""

@@ -1,0 +1,1 @@
+"""Random walks: with coverage, and by priorities with a guarantee."""
