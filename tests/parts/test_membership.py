@@ -7,6 +7,7 @@ import pytest
 from concur.base import Role, Tags
 from concur.effects import Definite, Indefinite, Ok
 from concur.errors import BadInput
+from concur.messages import decode, encode
 from concur.node import SECOND, Node, on
 from concur.parts.membership import (
     OPERATOR,
@@ -97,6 +98,19 @@ def test_a_newer_order_takes_the_place_of_an_older_one() -> None:
     assert made.outcomes["o1", 1] == Indefinite("a newer order took its place")
     settle(made, 2)
     assert made.outcomes["o1", 2] == Ok(b"")
+
+
+@pytest.mark.parametrize("incarnation", [1, (1 << 32) - 1])  # seconds, in a real cluster
+def test_numbers_of_orders_fit_into_a_message(incarnation: int) -> None:
+    made = Cluster(Office(), replicas=3, spares=2)
+    made.seats["o1"].incarnation = incarnation - 1
+    made.start()
+    made.invoke("o1", 1, order_body(members=("r1", "r2")))
+    (letter,) = made.letters
+    assert isinstance(letter.message, ChangeMembers)
+    assert decode(encode(letter.message), ChangeMembers) == letter.message
+    settle(made)
+    assert made.outcomes["o1", 1] == Ok(b"")
 
 
 def test_what_is_no_order_is_refused_for_good() -> None:

@@ -5,11 +5,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from concur.effects import Deliver
+from concur.base import Protocol
+from concur.effects import Deliver, Snapshot
+from concur.machines import machine
 from concur.messages import digest, encode
-from concur.parts.transfer import FetchSnapshot, SnapshotChunk
+from concur.node import SECOND
+from concur.parts.transfer import FetchSnapshot, SnapshotChunk, TakeSnapshot
+from concur.protocols import all_protocols
 from concur.protocols.multi_paxos import MultiPaxos
 from concur.protocols.multi_paxos.messages import LearnRequest
+from concur.testing.cluster import Cluster
 from tests.protocols.harness import Table, apart
 
 
@@ -188,3 +193,59 @@ def test_a_snapshot_that_is_due_while_another_is_saved_follows_it() -> None:
     node.snapshot_is_durable(91)  # type: ignore[attr-defined]
     assert node.saved.index == 91  # type: ignore[attr-defined]
     assert node.saving == ()  # type: ignore[attr-defined]
+
+
+# --- a snapshot that somebody asks for ------------------------------------------------------------
+
+
+def told(node: Any, source: str = "") -> list[Snapshot]:
+    """The snapshots that a node begins to save when it is told to take one."""
+    node.deliver(source or node.id, TakeSnapshot())
+    return list(node.saving)
+
+
+LOGS = [kind for kind in all_protocols() if TakeSnapshot in kind().messages()]
+
+
+def test_every_protocol_with_a_log_takes_snapshots_when_told() -> None:
+    assert {kind.name for kind in LOGS} == {kind.name for kind in all_protocols() if kind.tags.log}
+
+
+@pytest.mark.parametrize("kind", LOGS, ids=lambda kind: kind.name)
+def test_a_replica_saves_what_it_has_executed_when_its_process_tells_it(
+    kind: type[Protocol],
+) -> None:
+    cluster = Cluster(kind(), replicas=3, clients=1, machine=machine("kv"))
+    cluster.start()
+    for op in range(1, 4):
+        cluster.invoke("c1", op, cluster.machine.encode(_put(op)))
+        cluster.run(lambda op=op: ("c1", op) in cluster.outcomes, 60 * SECOND, 10_000)  # type: ignore[misc]
+    seat = cluster.seats["r1"]
+    node: Any = seat.node
+    cluster.step(seat, Deliver("r1", TakeSnapshot()))
+    first = node.saved
+    assert first is not None
+    assert first.index == node.executed >= 3
+    cluster.step(seat, Deliver("r1", TakeSnapshot()))
+    assert node.saved is first  # nothing has happened since
+    cluster.crash("r1")
+    cluster.restart("r1")
+    assert kind.tags.durable is (seat.node.executed >= 3)  # type: ignore[union-attr]
+
+
+def test_nobody_else_may_tell_a_replica_to_take_a_snapshot() -> None:
+    table = lagging()
+    assert told(table.nodes["r2"], "r1") == []
+    assert len(told(table.nodes["r2"])) == 1
+
+
+def test_while_one_is_saved_the_next_one_waits() -> None:
+    table = lagging()
+    node: Any = table.nodes["r1"]
+    first = told(node)
+    assert told(node) == first
+    assert node.postponed is None  # nothing has been executed since
+    table.ask(_put(99))
+    table.settle()
+    assert told(node) == first
+    assert node.postponed.index == node.executed > first[0].index

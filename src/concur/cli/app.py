@@ -6,7 +6,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from concur.cli import check, compare, list, replay, simulate, verify
+from concur.cli import (
+    admin,
+    bench,
+    check,
+    compare,
+    list,
+    replay,
+    serve,
+    simulate,
+    status,
+    up,
+    verify,
+)
 from concur.errors import BadInput
 from concur.parallel import unwinding
 
@@ -72,7 +84,7 @@ def concur(
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Consensus protocols behind one small API: simulate, compare, verify, check."""
+    """Consensus protocols behind one small API: simulate, compare, verify, check, run."""
     if context.invoked_subcommand is None:
         print(context.get_help())
 
@@ -83,6 +95,21 @@ app.command("simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
 app.command("verify", epilog=verify.EXAMPLES)(verify.verify)
 app.command("check", epilog=check.EXAMPLES)(check.check)
+app.command("up", epilog=up.EXAMPLES)(up.up)
+app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
+app.command("status", epilog=status.EXAMPLES)(status.status)
+app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
+
+admins = typer.Typer(
+    help="Have nodes of a real cluster do something.",
+    epilog=admin.EXAMPLES,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+admins.command("leader", epilog=admin.LEADER_EXAMPLES)(admin.leader)
+admins.command("snapshot", epilog=admin.SNAPSHOT_EXAMPLES)(admin.snapshot)
+app.add_typer(admins, name="admin")
 
 
 def main() -> None:

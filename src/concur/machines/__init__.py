@@ -16,16 +16,19 @@ from concur.machines.base import (
     RolledBack,
     Scalar,
 )
+from concur.machines.batch import Batch
 from concur.machines.check import CheckFailed, check_machine
 from concur.machines.counter import Counter
 from concur.machines.kv import KeyValue
 from concur.machines.load import load
 from concur.machines.lock import Lock
 from concur.machines.queue import Queue
+from concur.machines.redis import Redis
 from concur.machines.register import Register
 
 __all__ = [
     "Adaptor",
+    "Batch",
     "CheckFailed",
     "Counter",
     "KeyValue",
@@ -34,6 +37,7 @@ __all__ = [
     "MachineCommand",
     "MachineError",
     "Queue",
+    "Redis",
     "Refused",
     "Register",
     "RolledBack",
@@ -46,14 +50,17 @@ __all__ = [
 
 def all_machines() -> tuple[Machine[Any, Any], ...]:
     """One of each machine that Concur brings, in order of name."""
-    return Counter(), KeyValue(), Lock(), Queue(), Register()
+    return Counter(), KeyValue(), Lock(), Queue(), Redis(), Register()
 
 
 def machine(name: str) -> Machine[Any, Any]:
-    """The machine of that name, or at `package.module:Class` (or `:instance`).
+    """The machine of that name, or at `package.module:Class` (or `:instance`); `kv-batch` is
+    batches of `kv`.
 
     Raises BadInput, listing the names, if there is none.
     """
+    if name.endswith("-batch"):
+        return Batch(machine(name.removesuffix("-batch")))
     for known in all_machines():
         if known.name == name:
             return known

@@ -4,6 +4,9 @@ A transfer is driven by its receiver, one chunk of `chunk_bytes_max` at a time. 
 encoding is canonical, so replicas that took one at the same place in the log hold the same bytes,
 and a transfer can go on with another source where the first one stopped. What arrives is checked by
 a digest and decoded against its declared type; a bad one is thrown away and asked for elsewhere.
+
+An operator may want one at once: to begin an upgrade with a short log, or to have a recent file to
+copy. The process of the replica then hands it `TakeSnapshot`, in the replica's own name.
 """
 
 from typing import TypeVar
@@ -25,6 +28,11 @@ SNAPSHOT_BYTES_MAX = 1 << 30
 
 SILENT_MAX = 2
 """Requests for a chunk that one source leaves unanswered before another one is asked."""
+
+
+class TakeSnapshot(Message, frozen=True):
+    """Save what has been executed, whatever `snapshot_every` says. A replica hears it from itself:
+    from the process that it runs in, and from no other (`executed_mark` says what comes of it)."""
 
 
 class FetchSnapshot(Message, frozen=True):
@@ -75,8 +83,8 @@ class Incoming(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Snapshots(Node[L]):
-    """A protocol overrides `is_ahead`, `take_over` and `cut_log`, and calls `take_snapshot` when it
-    is time and `fetch_snapshot` when it must.
+    """A protocol overrides `is_ahead`, `take_over`, `cut_log` and `executed_mark`, and calls
+    `take_snapshot` when it is time and `fetch_snapshot` when it must.
 
     `saved` is the newest snapshot that is durable; `saving` are those on their way, oldest first,
     and `postponed` is the newest of those that were taken meanwhile.
@@ -104,11 +112,27 @@ class Snapshots(Node[L]):
         """Who belongs to the system, as a snapshot is to say it (20)."""
         return self.config.members
 
+    def executed_mark(self) -> Mark | None:
+        """The mark of a snapshot of what is executed now; None while none can be taken, because
+        what is executed here is not what the rest of the replica's state goes with."""
+        return None
+
     def snapshot_sources(self) -> tuple[str, ...]:
         """Replicas that may hold a snapshot."""
         return tuple(r for r in self.config.universe if r != self.id)
 
     # --- taking them -----------------------------------------------------------------------------
+
+    @on(TakeSnapshot)
+    def take_snapshot_now(self, source: str, m: TakeSnapshot) -> None:
+        """At a place that others do not take one at, which costs a transfer that goes on with
+        another source its beginning, and nothing else."""
+        mark = self.executed_mark()
+        newest = self.postponed or (self.saving[-1] if self.saving else self.saved)
+        if source != self.id or mark is None or not self.executed:
+            return
+        if newest is None or (newest.index, newest.mark) != (self.executed, mark):
+            self.take_snapshot(mark)
 
     def take_snapshot(self, mark: Mark) -> None:
         """Save what has been executed; after the save that is under way, if there is one."""

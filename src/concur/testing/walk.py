@@ -3,20 +3,21 @@
 A walk delivers letters in any order, loses and doubles them, lets timers ring, asks for commands,
 crashes and restarts nodes, as far as the protocol's tags claim that it bears it. Where members can
 be changed there are spares, and in half of the walks an operator orders other members and other
-leaders. Then it heals everything, lets time pass in order, and asks for one more command of each
-client. It is a function of its seed.
+leaders. Now and then a replica is asked for a snapshot. Then the walk heals everything, lets time
+pass in order, and asks for one more command of each client. It is a function of its seed.
 """
 
 from typing import Any
 
 from concur.base import Protocol
 from concur.chance import Stream
-from concur.effects import Decide, Definite, Effect, Indefinite, Ok, Outcome
+from concur.effects import Decide, Definite, Deliver, Effect, Indefinite, Ok, Outcome
 from concur.histories import History, Verdict, check
 from concur.machines import Machine, machine
 from concur.messages import Command
 from concur.node import SECOND
 from concur.parts.membership import order_body
+from concur.parts.transfer import TakeSnapshot
 from concur.testing.cluster import Cluster, Letter, Seat, Violated, Watcher
 from concur.testing.reach import Reach
 from concur.workloads import default_workload
@@ -31,6 +32,8 @@ CHECK_S_MAX = 10.0
 SPARES = 2
 """Replicas that are no members at first, where members can be changed."""
 ORDERS_MAX = 3
+SNAPSHOT_CHANCE = 1 / 200
+"""Of a step, that some replica is asked for a snapshot before it, where replicas take any."""
 VOTERS_MIN = 3
 """Orders leave at least so many members, unless there were fewer."""
 
@@ -65,6 +68,7 @@ class Walk:
         self.cluster.on_complete = self._completed
         self.tags = protocol.tags
         self.dice = Stream(seed, "walk")
+        self._snapshots = Stream(seed, "snapshots")  # so that they leave the other dice alone
         self.history = History(machine_name)
         self.down: dict[str, bool] = {}
         names = self.cluster.clients
@@ -91,6 +95,8 @@ class Walk:
         cluster, dice = self.cluster, self.dice
         cluster.start()
         for _ in range(steps):
+            if self._snapshots.chance(SNAPSHOT_CHANCE):
+                self._take_snapshot()
             draw = dice.below(1000)
             if len(cluster.letters) > OUTSTANDING_MAX:
                 draw %= 600
@@ -173,6 +179,12 @@ class Walk:
             wiped = False
         self.down[host] = wiped
         cluster.crash(host, wiped=wiped)
+
+    def _take_snapshot(self) -> None:
+        """As the process of a replica does when somebody asks it to."""
+        seat = self.cluster.seats[self._snapshots.choice(self.cluster.config.universe)]
+        if seat.node is not None and TakeSnapshot in seat.node._messages:
+            self.cluster.step(seat, Deliver(seat.id, TakeSnapshot()))
 
     def _restart(self) -> None:
         if self.down:

@@ -19,6 +19,7 @@ from concur.workloads.base import ClientScript, Workload, one_line
 from concur.workloads.kv import HotKey, Mix, Mixed
 from concur.workloads.others import CounterMix, Drawn, LockCycle, QueueMix, RegisterMix
 from concur.workloads.recorded import ENDINGS, Recorded
+from concur.workloads.redis import RedisMix
 
 __all__ = [
     "ClientScript",
@@ -30,6 +31,7 @@ __all__ = [
     "Mixed",
     "QueueMix",
     "Recorded",
+    "RedisMix",
     "RegisterMix",
     "Workload",
     "default_workload",
@@ -68,6 +70,7 @@ _PRESETS: dict[str, tuple[type[Workload], dict[str, Any]]] = {
     "counter": (CounterMix, {}),
     "lock": (LockCycle, {}),
     "queue": (QueueMix, {}),
+    "redis": (RedisMix, {}),
 }
 
 PACE_S = 0.01
@@ -80,6 +83,7 @@ _DEFAULTS = {
     "counter": "counter",
     "lock": "lock",
     "queue": "queue",
+    "redis": "redis",
 }
 
 

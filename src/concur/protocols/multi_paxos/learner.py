@@ -149,6 +149,9 @@ class Learner(Acceptor):
 
     # --- snapshots (PML 5.4) ---------------------------------------------------------------------
 
+    def executed_mark(self) -> Mark | None:
+        return self.committed, ""
+
     def is_ahead(self, index: int, mark: Mark) -> bool:
         return self.phase == FOLLOWING and mark[0] > self.committed
 

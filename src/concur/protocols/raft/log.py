@@ -146,6 +146,10 @@ class Logged(Snapshots["Raft"], QuorumReads["Raft"]):
         pairs = (*kinds, ("learner", configuration.learners))
         return (str(at), *(f"{kind} {name}" for kind, names in pairs for name in names))
 
+    def executed_mark(self) -> Mark | None:
+        # While a fetched one is being saved, the log does not reach what is executed.
+        return None if self.installing else (self.committed, str(self.term_at(self.committed)))
+
     def is_ahead(self, index: int, mark: Mark) -> bool:
         return self.role != LEADER and mark[0] > self.committed
 

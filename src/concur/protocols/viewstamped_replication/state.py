@@ -142,6 +142,11 @@ class State(Snapshots["ViewstampedReplication"], QuorumReads["ViewstampedReplica
         names = [f"{m}#{born}" for m, born in zip(c.members, c.born, strict=True)]
         return (str(c.epoch), str(c.start), *names)
 
+    def executed_mark(self) -> Mark | None:
+        # Not while `configuration` is another than that of the epoch in which this was executed.
+        behind = self.awaits_disk or self.committed < self.configuration.start
+        return None if behind else (self.committed, "")
+
     def is_ahead(self, index: int, mark: Mark) -> bool:
         return mark[0] > self.committed and not self.leads()
 
