@@ -175,6 +175,20 @@ def test_disconnecting_delivers_and_then_stays_disconnected(play: Play) -> None:
     play(story)
 
 
+@on_each_loop
+def test_two_that_close_at_the_same_time_do_not_wait_for_each_other(play: Play) -> None:
+    async def story() -> None:
+        patient = limits(handshake_s=2 * DEADLINE_S)
+        here = await Site("r1", limits=patient).listen()
+        there = await Site("r2", limits=patient).listen()
+        here.dial(there)
+        there.dial(here)
+        await until(lambda: here.reaches("r2") and there.reaches("r1"))
+        await asyncio.gather(here.close(), there.close())
+
+    play(story)
+
+
 def test_closing_gives_up_on_somebody_who_never_closes() -> None:
     async def story() -> None:
         site = await Site("r1", limits=limits(handshake_s=0.2)).listen()

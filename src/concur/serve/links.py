@@ -94,6 +94,7 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport = cast(Any, None)
         self._deadline: asyncio.TimerHandle = cast(Any, None)
         self._closing = False
+        self._leaving = False
         self._reader = Reader(limits.frame_bytes_max)
         self._numbers: dict[Route, int] = {}
         self._frames: list[bytes] = []
@@ -181,6 +182,8 @@ class Link(asyncio.Protocol):
 
     def data_received(self, chunk: bytes) -> None:
         if self._closing:
+            if self._leaving:
+                self._hear_goodbye(chunk)
             return
         self._silent = 0
         receive = self.owner.receive
@@ -203,6 +206,15 @@ class Link(asyncio.Protocol):
             counters["bytes received"] += len(chunk)
             if self._reader.partial_bytes != self.partial_bytes:
                 self._hold(self._reader.partial_bytes)
+
+    def _hear_goodbye(self, chunk: bytes) -> None:
+        """Both sides leave: neither reads what the other says, so neither needs to wait for it."""
+        try:
+            for route, body in self._reader.feed(chunk):
+                if not route and type(heard(body)) is Bye:
+                    self._transport.close()
+        except BadInput:
+            self._transport.abort()
 
     def _hold(self, partial_bytes: int) -> None:
         """Account for the frame of which so much has come."""
@@ -319,6 +331,7 @@ class Link(asyncio.Protocol):
         self._waiting.clear()
         self.queued = 0
         self._write(control(Bye()))
+        self._leaving = True
         self.why = "closed here"
         self._down()
         self._give_up_later()

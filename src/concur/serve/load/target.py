@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import msgspec
 
 from concur.errors import BadInput
-from concur.serve.load.drive import CONNECT_S_MAX, Address, Asker, Load
+from concur.serve.load.drive import CONNECT_S_MAX, Address, Asker, Load, Unreachable
 from concur.serve.load.resp import RespWire, command
 from concur.serve.load.wire import Answer, Wire
 
@@ -89,6 +89,8 @@ async def who(at: Target, tls: ssl.SSLContext | None) -> dict[str, str]:
     finally:
         await load.close()
     said = asker.answer
+    if said is None:
+        raise Unreachable(f"{at.url}: no answer to INFO, expected a Redis server")
     if not isinstance(said, bytes):
         return {}
     pairs = (line.partition(":") for line in said.decode("utf-8", "replace").splitlines())
