@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,11 @@ class Up:
         with socket.create_connection(("127.0.0.1", port or self.port), GENEROUS_S) as connection:
             connection.sendall(request.encode())
             return connection.recv(4096)
+
+    def hear(self, words: str) -> str:
+        """The next line on stderr with these words."""
+        assert self.process.stderr is not None
+        return next(line for line in self.process.stderr if words in line)
 
     def stop(self, number: int = signal.SIGINT) -> tuple[int, str]:
         """Its status, and what it had said on stderr."""
@@ -70,6 +76,10 @@ def pids(directory: Path) -> list[int]:
     return found
 
 
+def command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
 def test_it_serves_survives_kill_9_and_keeps_what_was_acknowledged(tmp_path: Path) -> None:
     directory = tmp_path / "data"
     with up("raft", "--dir", str(directory)) as cluster:
@@ -96,6 +106,52 @@ def test_it_serves_survives_kill_9_and_keeps_what_was_acknowledged(tmp_path: Pat
     assert "protocol multi-paxos, but it was made with raft" in refused(
         "up", "multi-paxos", "--dir", str(directory)
     )
+
+
+def test_a_protocol_without_a_disk_says_what_is_lost_and_that_it_is(tmp_path: Path) -> None:
+    directory = str(tmp_path / "data")
+    with up("viewstamped-replication", "--dir", directory) as cluster:
+        assert cluster.ask("SET", "greeting", "hello") == b"+OK\r\n"
+        _, errors = cluster.stop()
+    told = "keeps data in memory only: it is lost when a majority of the nodes stops at once"
+    assert len([line for line in errors.splitlines() if told in line]) == 1
+    log = (tmp_path / "data" / "r1" / "log").read_text()
+    assert [line for line in log.splitlines() if "WARNING" in line and told in line]
+    begun = time.monotonic()
+    assert "nobody is left to recover it from" in refused(
+        "up", "viewstamped-replication", "--dir", directory
+    )
+    assert time.monotonic() - begun < GENEROUS_S / 4, "at once, and not after waiting for it"
+
+
+def test_a_node_that_cannot_begin_again_is_tried_again(tmp_path: Path) -> None:
+    """While the others serve: what hinders it may be gone in a while."""
+    directory = tmp_path / "data"
+    with up("raft", "--dir", str(directory)) as cluster:
+        told = directory / "r2" / "node.toml"
+        right = told.read_text()
+        told.write_text(right + "[nonsense]\n")
+        [pid] = [pid for pid in pids(directory) if b"r2/node.toml" in command(pid)]
+        os.kill(pid, signal.SIGKILL)
+        said = cluster.hear("r2 does not start: ")
+        assert "nonsense" in said
+        assert said.endswith("tried again in 0.5 s\n")
+        assert cluster.hear("r2 does not start: ").endswith("tried again in 1 s\n")
+        assert cluster.ask("SET", "greeting", "hello") == b"+OK\r\n"
+        told.write_text(right)
+        port = int(re.findall(r'redis = "127.0.0.1:(\d+)"', right)[0])
+        assert answer_of_one_that_begins(cluster, port) == b"$5\r\nhello\r\n"
+        assert cluster.stop()[0] == 130
+
+
+def answer_of_one_that_begins(cluster: Up, port: int) -> bytes:
+    end = time.monotonic() + GENEROUS_S
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError):
+            said = cluster.ask("GET", "greeting", port=port)
+            if said[:1] == b"$":
+                return said
+    return b""
 
 
 def test_a_temporary_folder_is_gone_afterwards() -> None:
@@ -136,4 +192,35 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         )  # fmt: skip
     assert done.returncode == 2
     assert str(port) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_is_for_one_at_a_time_and_killing_it_leaves_no_nodes(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    with up("unreplicated", "--dir", str(directory)) as cluster:
+        assert "another concur up runs there" in refused(
+            "up", "unreplicated", "--dir", str(directory)
+        )
+        assert cluster.ask("SET", "a", "1") == b"+OK\r\n"
+        cluster.process.kill()
+        cluster.process.wait()
+        deadline = time.monotonic() + GENEROUS_S
+        while pids(directory) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert pids(directory) == []
+
+
+def test_a_secret_that_is_missing_is_said_before_anything_is_opened(tmp_path: Path) -> None:
+    config = tmp_path / "r1.toml"
+    config.write_text(
+        'cluster = "c"\nnode = "r1"\nprotocol = "unreplicated"\ndirectory = "s"\n'
+        '[nodes]\nr1 = "127.0.0.1:1"\n[listen]\npeers = "127.0.0.1:0"\nredis = "127.0.0.1:0"\n'
+        '[security]\npassword_file = "none"\n'
+    )
+    done = subprocess.run(
+        [*CONCUR, "serve", "--config", str(config), "--init"],
+        capture_output=True, text=True, timeout=GENEROUS_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done
+    assert "none: No such file or directory, expected a readable file" in done.stderr
     assert "Traceback" not in done.stderr

@@ -106,6 +106,20 @@ def test_a_batch_ends_when_its_results_are_too_long_but_never_at_once(
         assert store.apply(state, redis.Get(b"n"))[1] == (b"1" if executed == 3 else None)
 
 
+def test_results_of_writes_which_replicas_keep_are_shorter_than_those_of_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch, "KEPT_BYTES_MAX", 100)
+    monkeypatch.setattr(batch, "RESULT_BYTES_MAX", 1000)
+    store = Redis()
+    state, _ = store.apply(store.initial(), redis.Set(b"a", b"x" * 60))
+    reads = (redis.Get(b"a"),) * 50
+    assert len(Batch(store).apply(state, reads)[1]) == 17
+    assert len(Batch(store).apply(state, (*reads, redis.IncrBy(b"n", 1)))[1]) == 2
+    state, _ = store.apply(state, redis.Set(b"a", b"x" * 2000))
+    assert len(Batch(store).apply(state, reads)[1]) == 1
+
+
 def test_reads_only_if_all_of_it_does() -> None:
     batches = Batch(KeyValue())
     assert batches.read_only((kv.Get("a"), kv.Scan("", 1)))

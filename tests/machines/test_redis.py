@@ -1,5 +1,6 @@
 """The Redis machine does what Redis does, and lets time pass as the log says."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,13 @@ from hypothesis import strategies as st
 from concur.errors import BadInput
 from concur.histories import History, check
 from concur.machines import MachineError, Redis, keyspace, machine
-from concur.machines.globs import matcher
+from concur.machines.globs import Glob, glob
 from concur.machines.redis import (
+    KEY_LENGTH_MAX,
     LENGTH_MAX,
+    MATCH_COST_MAX,
+    PATTERN_LENGTH_MAX,
+    WALKS_MAX,
     Append,
     Cas,
     DbSize,
@@ -105,11 +110,26 @@ def test_a_key_lives_by_the_time_of_the_log_alone() -> None:
     ) == [None, True, 1500, None, b"1", None, None, -2, 0, True]  # fmt: skip
 
 
-def test_time_never_goes_back() -> None:
+def test_time_never_goes_back_while_a_key_expires() -> None:
     assert results(
-        SetWith(b"a", b"1", at_ms=1500), Tick(2000), Tick(1000), Get(b"a"),
-        SetWith(b"b", b"1", ttl_ms=100), Tick(2050), Get(b"b"), ExpireTime(b"b"),
-    )[3:] == [None, True, None, b"1", 2100]  # fmt: skip
+        SetWith(b"a", b"1", at_ms=1500), SetWith(b"b", b"1", at_ms=2100), Tick(2000), Tick(1000),
+        Get(b"a"), SetWith(b"c", b"1", ttl_ms=100), Tick(2050), Get(b"c"), ExpireTime(b"c"),
+    )[4:] == [None, True, None, b"1", 2100]  # fmt: skip
+
+
+def test_a_clock_that_was_ahead_is_forgotten_when_no_key_expires_any_more() -> None:
+    year_ms = 365 * 86_400_000
+    wrong = (Tick(year_ms), SetWith(b"a", b"1", ttl_ms=100), SetWith(b"b", b"1", ttl_ms=100))
+    for repair in (
+        (Expire(b"a"), Delete((b"b",))),
+        (FlushAll(),),
+        (Set(b"a", b""), Set(b"b", b"")),
+    ):
+        before, *_, after = results(
+            *wrong, Tick(1000), ExpireTime(b"a"), *repair, Tick(2000),
+            SetWith(b"c", b"1", ttl_ms=100), ExpireTime(b"c"),
+        )[4:]  # fmt: skip
+        assert (before, after) == (year_ms + 100, 2100)
 
 
 def test_what_keeps_and_what_ends_an_expiry() -> None:
@@ -198,9 +218,10 @@ def test_indices_agree_with_values_and_expired_keys_are_as_if_absent(commands: l
     plain: dict[bytes, tuple[bytes, int | None]] = {}
     now = 0
     for command in commands:
+        if type(command) is Tick:
+            now = max(now, command.now_ms) if len(state.agenda) else command.now_ms
         state, _ = REDIS.run(state, REDIS.encode(command))
         if type(command) is Tick:
-            now = max(now, command.now_ms)
             plain = {k: (v, t) for k, (v, t) in plain.items() if t is None or t > now}
         fresh = REDIS.initial()
         fresh, _ = REDIS.apply(fresh, Tick(now))
@@ -280,11 +301,82 @@ def test_keys_are_listed_in_order_and_matched() -> None:
 def test_patterns_are_those_of_redis(
     pattern: bytes, matching: list[bytes], other: list[bytes]
 ) -> None:
-    assert [key for key in matching + other if matcher(pattern)(key)] == matching
+    assert [key for key in matching + other if glob(pattern).fits(key)] == matching
 
 
-def test_a_pattern_of_many_stars_takes_no_time() -> None:
-    assert not matcher(b"*a" * 30 + b"b")(b"a" * 2000)
+def naive(pattern: bytes, key: bytes) -> bool:
+    """Of stars, question marks and plain characters."""
+    if not pattern:
+        return not key
+    if pattern[:1] == b"*":
+        return any(naive(pattern[1:], key[at:]) for at in range(len(key) + 1))
+    same = bool(key) and pattern[:1] in (b"?", key[:1])
+    return same and naive(pattern[1:], key[1:])
+
+
+@settings(max_examples=500)
+@given(st.text("ab*?", max_size=8), st.text("ab", max_size=8))
+def test_a_match_is_what_trying_everything_finds(pattern: str, key: str) -> None:
+    assert glob(pattern.encode()).fits(key.encode()) == naive(pattern.encode(), key.encode())
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        b"*a" * 511 + b"b",
+        b"*" * PATTERN_LENGTH_MAX,
+        b"*?" * 512,
+        b"*" + b"a" * 1022 + b"b",
+        b"*" + b"a" * 1020 + b">b*",
+        b"*" + b"?" * 1021 + b"b*",
+        b"*" + b"[ab]" * 255 + b"c*",
+        b"*a" * 511 + b"b*",
+        (b"*" + b"a" * 50 + b"b") * 19,
+    ],
+    ids=lambda pattern: pattern[:8].decode(),
+)
+def test_matching_takes_as_long_as_it_costs_and_no_longer(pattern: bytes) -> None:
+    """Of the worst patterns and the longest key: 1 to 3 ns for each character that is paid for,
+    and the machine does not pay for more than `MATCH_COST_MAX`."""
+    fit = Glob(pattern)
+    key = b"a" * KEY_LENGTH_MAX
+    begun = time.process_time()
+    fit.fits(key)
+    seconds = time.process_time() - begun
+    print(f"{pattern[:8]!r}: {seconds * 1000:.2f} ms, cost {fit.cost(key):,}")
+    assert seconds < 0.05 + fit.cost(key) * 100e-9
+
+
+def test_comparing_too_much_is_refused_by_keys_and_done_in_steps_by_scan() -> None:
+    state = REDIS.initial()
+    keys = [b"%d" % number + b"a" * 50_000 for number in range(10)]
+    for key in keys:
+        state, _ = REDIS.apply(state, Set(key, b""))
+    costly = b"*" + b"a" * 200 + b"*"
+    assert MATCH_COST_MAX // (50_000 * 200) == 3, "three keys at a time"
+    [refused, simple] = results(KeysLike(costly), KeysLike(b"*a"), state=state)
+    assert refused.message.endswith("use SCAN or a simpler one")
+    assert len(simple) == 10
+    found: list[bytes] = []
+    cursor = steps = 0
+    while cursor or not steps:
+        [(cursor, *some)] = results(Scan(cursor, costly, 1000), state=state)
+        found += some
+        steps += 1
+    assert (sorted(found), steps) == (keys, 4)
+    [refused] = results(Scan(0, b"*" + b"a" * 1000 + b"*"), state=state)
+    assert isinstance(refused, MachineError)
+
+
+def test_a_transaction_walks_over_the_keys_a_few_times_at_most() -> None:
+    walk = REDIS.encode(KeysLike(b"*"))
+    put = REDIS.encode(Set(b"a", b""))
+    walked, refused, absent = results(
+        Exec((walk,) * WALKS_MAX), Exec((put, *(walk,) * (WALKS_MAX + 1))), Get(b"a")
+    )
+    assert len(walked) == WALKS_MAX
+    assert refused.message == f"more than {WALKS_MAX} KEYS or SCAN in a transaction"
+    assert absent is None, "nothing of it was done"
 
 
 # --- transactions --------------------------------------------------------------------------------
@@ -319,7 +411,12 @@ def test_a_transaction_reads_if_all_of_it_does() -> None:
     "command",
     [
         Set(b"k", b"x" * (LENGTH_MAX + 1)),
-        Get(b"k" * (LENGTH_MAX + 1)),
+        Get(b"k" * (KEY_LENGTH_MAX + 1)),
+        MSet((b"a", b"b", b"k" * (KEY_LENGTH_MAX + 1), b"c")),
+        Delete((b"a", b"k" * (KEY_LENGTH_MAX + 1))),
+        KeysLike(b"*" * (PATTERN_LENGTH_MAX + 1)),
+        Scan(0, b"*" * (PATTERN_LENGTH_MAX + 1)),
+        Tick(1 << 61),
         IncrBy(b"k", 1 << 63),
         MSet((b"a", b"b", b"c")),
         Tick(-1),

@@ -151,3 +151,49 @@ def test_a_real_machine_counts_once() -> None:
     for _ in range(3):
         state, table, _ = table.execute(counter, state, Command(name, 1, add))
     assert state == 5
+
+
+class Echo:
+    """A machine whose result is as long as the body says."""
+
+    def run(self, state: int, body: bytes) -> tuple[int, bytes]:
+        return state + 1, bytes(int(body))
+
+
+@given(st.lists(st.tuples(st.integers(0, IN_FLIGHT_MAX - 1), st.integers(1, 90)), max_size=40))
+def test_large_results_are_forgotten_oldest_first_and_nothing_is_executed_twice(
+    choices: list[Any],
+) -> None:
+    table, (name,) = opened("c1")
+    state, oldest, done = 0, 1, set[int]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "RESULTS_BYTES_MAX", 100)
+        patch.setattr(module, "LARGE", 20)
+        for offset, size in choices:
+            seq = oldest + offset
+            command = Command(name, seq, b"%d" % size)
+            before = state
+            state, table, result = table.execute(Echo(), state, command)
+            assert state == before + (seq not in done)
+            if seq not in done:
+                assert result == bytes(size)
+                assert table.execute(Echo(), state, command) == (state, table, result)
+            done.add(seq)
+            results = table.table[name].results
+            assert sum(len(r or b"") for _, r in results) < 100 + IN_FLIGHT_MAX * 20
+            assert [seq for seq, _ in results] == sorted((s for s, _ in results), reverse=True)
+            while oldest in done:
+                oldest += 1
+    assert state == len(done)
+
+
+def test_what_was_forgotten_has_expired_and_what_came_last_has_not() -> None:
+    table, (name,) = opened("c1")
+    state = 0
+    for seq in (1, 2):
+        state, table, _ = table.execute(Echo(), state, Command(name, seq, b"3000000"))
+    assert table.execute(Echo(), state, Command(name, 1, b"1")) == (2, table, None)
+    assert table.execute(Echo(), state, Command(name, 2, b"1"))[2] == bytes(3_000_000)
+    state, table, result = table.execute(Echo(), state, Command(name, 3, b"9000000"))
+    assert table.execute(Echo(), state, Command(name, 3, b"1")) == (3, table, result)
+    assert [r is None for _, r in table.table[name].results] == [False, True, True]

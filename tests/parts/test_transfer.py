@@ -10,6 +10,7 @@ from concur.effects import Deliver, Snapshot
 from concur.machines import machine
 from concur.messages import digest, encode
 from concur.node import SECOND
+from concur.parts import transfer
 from concur.parts.transfer import FetchSnapshot, SnapshotChunk, TakeSnapshot
 from concur.protocols import all_protocols
 from concur.protocols.multi_paxos import MultiPaxos
@@ -249,3 +250,36 @@ def test_while_one_is_saved_the_next_one_waits() -> None:
     table.settle()
     assert told(node) == first
     assert node.postponed.index == node.executed > first[0].index
+
+
+def test_strangers_are_not_sent_a_snapshot() -> None:
+    table = lagging()
+    table.take()
+    node = table.nodes["r1"]
+    node.outgoing = None
+    for stranger in ("c1", "nobody"):
+        assert not node.step(Deliver(stranger, FetchSnapshot(0, (0, ""), 0)), table.inputs)
+    assert node.outgoing is None
+
+
+def test_what_nobody_asks_for_any_more_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "UNASKED_MAX", 2)
+    table = lagging()
+    assert table.nodes["r1"].outgoing is not None
+    for number in range(19):
+        table.ask(_put(number))
+        table.settle(cut=apart("r3"))
+    assert table.nodes["r1"].outgoing is not None
+    table.hand(("r3", "r1", FetchSnapshot(20, (20, ""), 0)))  # a slow one
+    assert table.nodes["r1"].outgoing.unasked == 0
+    for number in range(31):
+        table.ask(_put(number))
+        table.settle(cut=apart("r3"))
+    assert table.nodes["r1"].outgoing is None
+
+
+def test_a_snapshot_that_is_too_large_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "SNAPSHOT_BYTES_MAX", 100)
+    table = lagging()
+    assert table.saw("snapshot_too_large", "r1")
+    assert not table.find(SnapshotChunk)

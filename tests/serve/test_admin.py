@@ -5,14 +5,19 @@ import json
 import stat
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from concur.effects import Ok
 from concur.errors import BadInput
+from concur.machines.keyspace import Keyspace, bind
+from concur.machines.kv import Put
 from concur.protocols.multi_paxos import MultiPaxos
+from concur.protocols.paxos import Paxos
 from concur.protocols.raft import Raft
 from concur.protocols.unreplicated import Unreplicated
 from concur.protocols.viewstamped_replication import ViewstampedReplication
@@ -61,6 +66,44 @@ def test_a_node_is_ready_when_it_has_caught_up(tmp_path: Path, protocol: Any) ->
         assert session in standing.cluster.hosts[0].places["r1"].node.sessions.table
 
     door(main, tmp_path, protocol)
+
+
+def test_to_ask_whether_a_node_is_ready_decides_nothing(tmp_path: Path) -> None:
+    """Where there is one decision for ever, a question that asks for a command would be it."""
+
+    async def main(standing: Standing, admin: Admin, address: str) -> None:
+        await until_ready(address)
+        client: Any = standing.cluster.hosts[0].places["c1"].node
+        assert not client.operations
+        for host, replica in zip(standing.cluster.hosts, ("r1", "r2", "r3"), strict=True):
+            asked: Any = host.places[replica].node
+            assert (asked.chosen, asked.vote, asked.waiting) == (None, None, ())
+        said = json.loads((await ask(address, "GET /status"))[1])
+        assert (said["why_not_ready"], said["executed"]) == ("", 0)
+        assert (await ask(address, "GET /metrics"))[0] == 200
+        assert isinstance(await standing.cluster.ask(0, (Put("x", 1),)), Ok)
+
+    door(main, tmp_path, Paxos())
+
+
+def test_a_clock_that_was_ahead_is_told_of_once_while_it_does_harm(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main(standing: Standing, admin: Admin, address: str) -> None:
+        server, replica = admin.server, standing.cluster.hosts[0].places["r1"].node
+        calm = Keyspace(now_ms=10**12)
+        spoilt = bind(calm, b"a", b"", 2 * 10**12)
+        told = []
+        for space, now_ms in [
+            (calm, 10**11), (spoilt, 10**12 - 50_000), (spoilt, 10**11), (spoilt, 10**11),
+            (calm, 10**11), (spoilt, 10**11),
+        ]:  # fmt: skip
+            stand_in: Any = SimpleNamespace(id=replica.id, machine_state=space)
+            assert not server._due(stand_in, now_ms)
+            told.append(caplog.text.count("900000000 s ahead of this node's clock"))
+        assert told == [0, 0, 1, 1, 1, 2]
+
+    door(main, tmp_path)
 
 
 def test_a_node_that_nobody_answers_is_not_ready_and_says_why(

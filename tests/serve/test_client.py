@@ -1,6 +1,9 @@
 """Python clients of real nodes: results, errors, deadlines, and nothing twice."""
 
 import asyncio
+import http.server
+import threading
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,16 @@ from concur.errors import BadInput
 from concur.machines.counter import Add
 from concur.machines.counter import Read as ReadCounter
 from concur.machines.kv import Append, Get, Put
+from concur.machines.redis import (
+    Exec,
+    ExpireTime,
+    GetDelete,
+    IncrBy,
+    MSet,
+    Set,
+    SetWith,
+)
+from concur.messages import encode
 from concur.protocols import all_protocols
 from concur.serve.client import (
     AsyncClient,
@@ -21,8 +34,10 @@ from concur.serve.client import (
     describe,
 )
 from concur.serve.config import runs_on_tcp
+from concur.serve.tls import door_context
 from tests.serve.memory import GENEROUS_S
 from tests.serve.servers import nodes
+from tests.serve.test_tls import Authority
 
 
 def runs(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -144,6 +159,86 @@ def test_threads_share_a_client_that_has_its_own_loop(tmp_path: Path) -> None:
             assert await asyncio.to_thread(work) == [None, 1]
 
     runs(main)
+
+
+def test_what_no_leader_would_take_is_not_sent_and_what_is_large_travels(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (
+            nodes(tmp_path, machine="redis"),
+            await AsyncClient.connect(tmp_path / "cluster") as c,
+        ):
+            value = bytes(4 << 20)
+            pairs = (b"a", value, b"b", value, b"c", value, b"d", value)
+            with pytest.raises(BadInput, match=r"MSet: 16,777,2.. bytes, expected at most 16,777"):
+                await c.propose(MSet(pairs))
+            await asyncio.gather(*[c.propose(MSet(pairs[:6])) for _ in range(3)])
+            asked = [c.propose(Set(b"k%d" % i, bytes(1 << 18))) for i in range(20)]
+            asked += [c.propose(GetDelete(b"k%d" % i)) for i in range(20)]
+            results = await asyncio.gather(*asked)
+            assert [len(r or b"") for r in results] == [0] * 20 + [1 << 18] * 20
+
+    runs(main)
+
+
+def test_lifetimes_count_from_when_they_are_asked_for(tmp_path: Path) -> None:
+    """No gateway tells this cluster the time."""
+
+    async def main() -> None:
+        async with (
+            nodes(tmp_path, machine="redis"),
+            await AsyncClient.connect(tmp_path / "cluster") as c,
+        ):
+            before = time.time_ns() // 1_000_000
+            exec_ = Exec((c.machine.encode(SetWith(b"c", b"1", ttl_ms=5000)),))
+            results = await asyncio.gather(
+                c.propose(Set(b"a", b"1")),
+                c.propose(SetWith(b"b", b"1", ttl_ms=5000)),
+                c.propose(IncrBy(b"n", 7)),
+            )
+            assert results == [None, True, 7]
+            assert await c.propose(exec_) == (encode(True),)
+            for key in (b"b", b"c"):
+                at_ms = await c.read(ExpireTime(key))
+                assert before + 5000 <= at_ms <= time.time_ns() // 1_000_000 + 5000
+
+    runs(main)
+
+
+class Door(http.server.BaseHTTPRequestHandler):
+    """The admin address of a node, as far as `describe` asks."""
+
+    status = b'{"cluster": "c", "protocol": "raft", "machine": "kv", "nodes": {"r1": "h:1"}}'
+
+    def do_GET(self) -> None:
+        known = self.headers["Authorization"] == "Bearer secret"
+        self.send_response(200 if known else 401)
+        self.end_headers()
+        self.wfile.write(self.status if known else b"")
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_a_guarded_address_is_asked_with_its_token_and_authority(tmp_path: Path) -> None:
+    files = Authority(tmp_path / "ours").certify("r1")
+    others = Authority(tmp_path / "theirs").certify("r1")
+    with http.server.HTTPServer(("127.0.0.1", 0), Door) as door:
+        door.socket = door_context(*files).wrap_socket(door.socket, server_side=True)
+        thread = threading.Thread(target=door.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            where = f"https://127.0.0.1:{door.server_address[1]}"
+            assert describe(where, files, "secret\n").nodes == {"r1": "h:1"}
+            with pytest.raises(BadInput, match="Unauthorized"):
+                describe(where, files)
+            for tls in (None, others):
+                with pytest.raises(BadInput, match="CERTIFICATE_VERIFY_FAILED"):
+                    describe(where, tls, "secret")
+            with pytest.raises(BadInput, match="expected the admin address"):
+                describe(where, files, "two\nlines")
+        finally:
+            door.shutdown()
+            thread.join()
 
 
 @pytest.mark.parametrize(

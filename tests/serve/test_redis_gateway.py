@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from concur.effects import Definite, Indefinite, Ok
 from concur.histories import History, check
 from concur.machines import Redis, batch, redis
+from concur.parts.batching import COMMAND_BYTES_MAX
 from concur.serve.redis import MACHINE, Limits
+from concur.serve.redis.commands import takes_long
 from concur.serve.resp import RequestLimits
 from tests.serve.gateways import Client, Rig, request
 
@@ -135,6 +137,58 @@ def test_a_batch_whose_results_are_cut_goes_on_with_the_rest(
         assert first == value + b"+PONG\r\n"
         assert rest[1:] == b"\r\n" + value
     assert rig.client().ask("get", "n") == b"$1\r\n3\r\n"
+
+
+def test_a_batch_has_one_command_that_takes_long(rig: Rig) -> None:
+    rig = Rig(limits=Limits(reads_max=100, writes_max=100))
+    clients = [rig.client() for _ in range(2)]
+    clients[0].ask("set", "a", "1")
+    clients[0].said()
+    long = (("keys", "*"), ("scan", "0", "match", "*a*"), ("scan", "0", "count", "5000"))
+    short = (("get", "a"), ("scan", "0", "match", "a*", "count", "1000"), ("incr", "a"))
+    for client in clients:
+        client.send(b"".join(request(*words) for words in (*short, *long, *short)))
+        client.send(request("multi") + request("keys", "*") + request("exec") + request("get", "a"))
+    batches: list[list[Any]] = []
+    while rig.soon or rig.asked or rig.later:
+        rig.turn()
+        rig.gathered()
+        while rig.asked:
+            batches.append(list(MACHINE.decode(rig.asked[0][0])))
+            rig.execute()()
+    assert sum(map(len, batches)) == 2 * 11
+    for batch_ in batches:
+        walks = [c for c in batch_ if type(c) in (redis.KeysLike, redis.Scan, redis.Exec)]
+        assert sum(map(takes_long, walks)) <= 1
+        assert not any(map(takes_long, walks)) or batch_[-1] is walks[-1]
+    one, other = (client.said() for client in clients)
+    assert one.count(b"$1\r\na\r\n") == other.count(b"$1\r\na\r\n") == 6
+    assert rig.gateway.held == 0
+
+
+def test_no_batch_is_more_than_a_leader_takes_however_much_waits(rig: Rig) -> None:
+    """Of the real limits: pipelines and transactions, as large as a client may send them."""
+    clients = [rig.client() for _ in range(4)]
+    value = b"x" * (8 << 20)
+    for client in clients:
+        for size in (3 << 20, 1000, 8 << 20, 8 << 20):
+            client.send(request("set", "a", value[:size]))
+    clients[0].send(request("multi") + request("set", "b", value))
+    clients[0].send(request("set", "b", value[: 1 << 20]) + request("exec"))
+    sizes = []
+    while rig.asked or rig.soon:
+        rig.turn()
+        sizes += [len(body) for body, _ in rig.asked]
+        rig.execute()()
+    assert 8 << 20 < max(sizes) < COMMAND_BYTES_MAX
+    assert [client.said().count(b"+OK") for client in clients] == [7, 4, 4, 4]
+
+
+def test_a_command_may_not_have_as_much_as_a_leader_takes(rig: Rig) -> None:
+    client = rig.client()
+    client.send(request("mset", "a", b"x" * (8 << 20), "b", b"x" * (8 << 20)))
+    rig.run()
+    assert client.said().startswith(b"-ERR Protocol error")
 
 
 commands_of_one_key = st.sampled_from(
@@ -303,6 +357,24 @@ CONVERSATION = [
     (("scan", "0", "match", "x*", "count", "100"), b"*2\r\n$1\r\n0\r\n*0\r\n"),
     (("scan", "0", "type", "hash"), b"*2\r\n$1\r\n0\r\n*0\r\n"),
     (("scan", "x"), b"-ERR invalid cursor\r\n"),
+    (("scan", "9" * 21), b"-ERR invalid cursor\r\n"),
+    (("scan", "9" * 5000), b"-ERR invalid cursor\r\n"),
+    (("scan", "0" * 5000), b"-ERR invalid cursor\r\n"),
+    (("scan", "9223372036854775808"), b"-ERR invalid cursor\r\n"),
+    (("scan", "9223372036854775807"), b"*2\r\n$1\r\n0\r\n*0\r\n"),
+    (("scan", "-1"), b"-ERR invalid cursor\r\n"),
+    (("scan", "0", "match", "*" * 1025), b"-ERR pattern is too long\r\n"),
+    (("keys", "*" * 1025), b"-ERR pattern is too long\r\n"),
+    (("set", "k" * 65537, "v"), b"-ERR key is longer than 65536 bytes\r\n"),
+    (("mset", "a", "v" * 65537, "k" * 65537, "v"), b"-ERR key is longer than 65536 bytes\r\n"),
+    (("del", "a", "k" * 65537), b"-ERR key is longer than 65536 bytes\r\n"),
+    (("set", "long", "v" * 65537), b"+OK\r\n"),
+    (("mset", "long", "v" * 65537, "k" * 65536, ""), b"+OK\r\n"),
+    (("del", "long", "k" * 65536), b":2\r\n"),
+    (("config", "get", *["a"] * 33), b"-ERR CONFIG GET of more than 32 patterns\r\n"),
+    (("setex", "b", "9" * 5000, "x"), b"-ERR value is not an integer or out of range\r\n"),
+    (("select", "9" * 5000), b"-ERR value is not an integer or out of range\r\n"),
+    (("hello", "9" * 5000), b"-NOPROTO unsupported protocol version\r\n"),
     (("keys", "*"), b"*1\r\n$1\r\nb\r\n"),
     (("expire", "b", "100"), b":1\r\n"),
     (("ttl", "b"), b":100\r\n"),
@@ -492,6 +564,13 @@ def test_after_auth_everything_is_as_without(words: tuple[str, ...]) -> None:
     assert client.ask("get", "a") == b"-NOAUTH Authentication required.\r\n"
 
 
+def test_a_password_need_not_be_text() -> None:
+    rig = Rig(password=b"caf\xe9".decode("utf-8", "surrogateescape"))
+    client = rig.client()
+    assert client.ask("auth", "café").startswith(b"-WRONGPASS ")
+    assert client.ask("auth", b"caf\xe9") == b"+OK\r\n"
+
+
 # --- nobody suffers from another ------------------------------------------------------------------
 
 
@@ -618,6 +697,42 @@ def test_a_client_that_sends_more_than_is_answered_is_not_read_from() -> None:
         assert client.wire.reading
 
 
+@pytest.mark.parametrize("transaction", [False, True])
+def test_replies_that_wait_for_those_before_them_are_held_and_bounded(transaction: bool) -> None:
+    rig = Rig(limits=Limits(pending_bytes_max=100_000))
+    client = rig.client()
+    client.send(request("get", "x"))
+    rig.turn()  # its answer is on the way
+    words: tuple[tuple[str, ...], ...] = (("echo", "y" * 30_000),)
+    if transaction:
+        words = (("multi",), *words, ("exec",))
+    sent = 0
+    while client.wire.reading:
+        client.send(b"".join(request(*each) for each in words))
+        sent += 1
+        assert rig.gateway.held >= sent * 30_000
+    assert sent == 4
+    rig.execute()()
+    assert client.wire.reading is not transaction, "a transaction is asked for next"
+    assert (rig.gateway.held >= 4 * 30_000) is transaction
+    rig.run()
+    assert client.said().count(b"y" * 30_000) == sent
+    assert client.wire.reading
+    assert rig.gateway.held == 0
+
+
+def test_replies_that_the_gateway_has_taken_are_held_too() -> None:
+    rig = Rig(limits=Limits(batch_commands_max=2, pending_bytes_max=100_000))
+    client = rig.client()
+    client.send((request("get", "x") + request("echo", "y" * 10_000)) * 5)
+    for left in (5, 3, 1):
+        rig.turn()
+        assert 10_000 * left <= rig.gateway.held < 10_000 * left + 1000
+        rig.execute()()
+    assert rig.gateway.held == 0
+    assert client.said() == (b"$-1\r\n$10000\r\n" + b"y" * 10_000 + b"\r\n") * 5
+
+
 def test_if_all_hold_too_much_the_largest_goes() -> None:
     rig = Rig(limits=Limits(held_bytes_max=100_000))
     clients = [rig.client() for _ in range(20)]
@@ -629,3 +744,14 @@ def test_if_all_hold_too_much_the_largest_goes() -> None:
     assert [client.wire.aborted for client in clients].index(True) == 7
     assert sum(client.wire.aborted for client in clients) == 1
     assert rig.gateway.held <= 100_000
+
+
+@pytest.mark.parametrize(
+    "head", [b"POST / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n", b"post /\r\n"]
+)
+def test_a_web_page_that_reaches_this_port_writes_nothing(rig: Rig, head: bytes) -> None:
+    page, other = rig.client(), rig.client()
+    page.send(head + b"\r\nSET pwned yes\r\n" + request("set", "pwned", "yes"))
+    assert page.wire.aborted
+    page.hang_up()
+    assert other.ask("get", "pwned") == b"$-1\r\n"

@@ -33,16 +33,24 @@ def serve(
             "missing was lost, and the node recovers from the others.",
         ),
     ] = False,
+    while_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--while-stdin",
+            help="Also stop when standard input ends, as it does when whoever started this node "
+            "has gone, killed or not.",
+        ),
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Log more.", rich_help_panel=OUTPUT)
     ] = False,
 ) -> None:
     """Run one node of a real cluster, until Ctrl-C or SIGTERM."""
-    from concur.serve.config import read
-    from concur.serve.process import run
-
     try:
-        status = run(read(config), initialise=init, verbose=verbose)
+        from concur.serve.config import read
+        from concur.serve.process import run
+
+        status = run(read(config), initialise=init, verbose=verbose, while_stdin=while_stdin)
     except ImportError as error:
         raise BadInput(
             f"concur serve: {error.name} is not installed, expected: pip install "

@@ -76,8 +76,9 @@ def up(
 
     folder = Path(tempfile.mkdtemp(prefix="concur-")) if directory is None else directory
     try:
-        configs = local.make(folder, made, replicas, "redis", port)
-        raise typer.Exit(asyncio.run(_up(configs, folder)))
+        with local.locked(folder):
+            configs = local.make(folder, made, replicas, "redis", port)
+            raise typer.Exit(asyncio.run(_up(configs, folder)))
     finally:
         if directory is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -85,8 +86,16 @@ def up(
 
 async def _up(configs: "list[NodeConfig]", folder: Path) -> int:
     from concur.serve.local import Cluster
+    from concur.serve.server import only_in_memory
 
     console = err()
+
+    def say(line: str) -> None:
+        console.print(f"concur: {line}", soft_wrap=True)
+
+    protocol = configs[0].make_protocol()
+    if not protocol.tags.durable:
+        say(only_in_memory(protocol))
     loop = asyncio.get_running_loop()
     asked: asyncio.Future[int] = loop.create_future()
 
@@ -96,7 +105,7 @@ async def _up(configs: "list[NodeConfig]", folder: Path) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, ask, number)
-    cluster = Cluster(configs, lambda line: console.print(f"concur: {line}"))
+    cluster = Cluster(configs, say)
     try:
         await cluster.start()
         starting = asyncio.create_task(cluster.ready())

@@ -9,7 +9,8 @@ the other; the result is an array of encoded results, each as the machine alone 
 
 **A result is bounded.** Once the results fill RESULT_BYTES_MAX the rest of the batch is left out:
 not executed, for certain, on any replica. So there may be fewer results than commands, but never
-none. Ask again for the rest.
+none. Ask again for the rest. With a write among the commands the bound is KEPT_BYTES_MAX, because
+every replica keeps the results of writes, in case that somebody asks for them again.
 """
 
 from collections import deque
@@ -30,6 +31,9 @@ COMMANDS_MAX = 1 << 16
 
 RESULT_BYTES_MAX = 16 << 20
 """Bytes of results after which a batch ends; the last one may exceed it."""
+
+KEPT_BYTES_MAX = 1 << 20
+"""The same, if one of the commands is not read-only."""
 
 RECALLED_MAX = 8
 """Decoded batches that are remembered: what a client has looked at, its replica executes next."""
@@ -71,7 +75,7 @@ class Batch(Machine[S, tuple[Any, ...]]):
         inner = self.inner
         apply = inner.apply
         results: list[bytes] = []
-        size = 0
+        size, most = 0, min(KEPT_BYTES_MAX, RESULT_BYTES_MAX)
         for each in command:
             try:
                 if type(each) is Malformed:
@@ -86,8 +90,11 @@ class Batch(Machine[S, tuple[Any, ...]]):
                 encoded = inner.encode_error(error)
             results.append(encoded)
             size += len(encoded)
-            if size >= RESULT_BYTES_MAX:
-                break
+            if size >= most:
+                if most < RESULT_BYTES_MAX and self.read_only(command):
+                    most = RESULT_BYTES_MAX
+                if size >= most:
+                    break
         return state, tuple(results)
 
     def read_only(self, command: tuple[Any, ...]) -> bool:

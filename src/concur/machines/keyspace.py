@@ -7,9 +7,12 @@ one as it is. Two indices stand beside the values, both of keys in groups by num
   cursor is a number, needs no memory between calls, and misses no key that is there throughout.
 * `agenda` groups the keys that expire by the time at which they do.
 
-**Time.** `now_ms` is the time of the log: `advance` moves it, never back. A key is expired if and
-only if its time is not after `now_ms`, whether it was swept already or not. Sweeping frees memory,
-a bounded number of keys at a time, and shows nowhere but in `len(values)`.
+**Time.** `now_ms` is the time of the log: `advance` moves it, and while any key expires never back.
+A key is expired if and only if its time is not after `now_ms`, whether it was swept already or not.
+Sweeping frees memory, a bounded number of keys at a time, and shows nowhere but in `len(values)`.
+
+While no key expires nothing shows what the time is, and so it may go back then: a clock that was a
+year ahead, and was believed, does not spoil the lifetimes of a year to come.
 """
 
 from bisect import bisect_left
@@ -110,7 +113,10 @@ def cleared(space: Keyspace) -> Keyspace:
 
 
 def advance(space: Keyspace, now_ms: int) -> Keyspace:
-    """At `now_ms`, if that is later, and without up to SWEEP_MAX of the keys that have expired."""
+    """At `now_ms`, if that is later or no key expires; and without up to SWEEP_MAX of the keys that
+    have expired."""
+    if not len(space.agenda):
+        return Keyspace(space.values, space.places, space.agenda, now_ms, now_ms >> AGENDA_SHIFT)
     now_ms = max(now_ms, space.now_ms)
     end = now_ms >> AGENDA_SHIFT
     horizon, left = end, SWEEP_MAX
@@ -147,16 +153,17 @@ def _past(space: Keyspace, end: int) -> Iterator[int]:
 # --- walking over all keys -----------------------------------------------------------------------
 
 
-def walk(space: Keyspace, cursor: int, count: int) -> tuple[int, list[bytes]]:
-    """Keys of whole groups from `cursor` on, at least `count` of them if there are so many, and
-    where to go on; 0 at the end."""
-    found: list[bytes] = []
+def walk(space: Keyspace, cursor: int) -> Iterator[tuple[int, tuple[bytes, ...]]]:
+    """The groups of keys from `cursor` on, with their numbers."""
     group = space.places.get
+    some_expire = len(space.agenda) > 0
     for number in range(cursor, PLACES):
-        if len(found) >= count:
-            return number, found
-        found += [key for key in group(number, ()) if value_at(space, key) is not None]
-    return 0, found
+        keys = group(number)
+        if keys is None:
+            continue
+        if some_expire:
+            keys = tuple([key for key in keys if value_at(space, key) is not None])
+        yield number, keys
 
 
 # --- bytes ---------------------------------------------------------------------------------------

@@ -24,9 +24,8 @@ from concur.machines.base import (
     Machine,
     Refused,
 )
-from concur.machines.globs import matcher
+from concur.machines.globs import glob
 from concur.machines.keyspace import (
-    PLACES,
     Keyspace,
     advance,
     bind,
@@ -40,11 +39,15 @@ from concur.machines.keyspace import (
 )
 from concur.machines.redis_commands import (
     COUNT_MAX,
+    KEY_LENGTH_MAX,
     KEYS_MAX,
     LENGTH_MAX,
+    MATCH_COST_MAX,
+    PATTERN_LENGTH_MAX,
     READS,
     REPLY_LENGTH_MAX,
     TIME_MAX,
+    WALKS_MAX,
     WRITES,
     Append,
     Cas,
@@ -71,11 +74,15 @@ from concur.machines.redis_commands import (
 __all__ = [
     "COUNT_MAX",
     "KEYS_MAX",
+    "KEY_LENGTH_MAX",
     "LENGTH_MAX",
+    "MATCH_COST_MAX",
     "NOT_AN_INTEGER",
+    "PATTERN_LENGTH_MAX",
     "READS",
     "REPLY_LENGTH_MAX",
     "TIME_MAX",
+    "WALKS_MAX",
     "WRITES",
     "Append",
     "Cas",
@@ -151,6 +158,8 @@ class Redis(Machine[Keyspace, Any]):
     def validate(self, command: Any) -> None:
         if type(command) is MSet and len(command.pairs) % 2:
             raise BadInput("command redis: m-set of a key without a value")
+        if type(command) is MSet and any(len(key) > KEY_LENGTH_MAX for key in command.pairs[::2]):
+            raise BadInput(f"command redis: m-set of a key of over {KEY_LENGTH_MAX} bytes")
 
     # --- history ---------------------------------------------------------------------------------
 
@@ -206,6 +215,8 @@ class Redis(Machine[Keyspace, Any]):
             return True  # it has an error for a result and changes nothing
 
     def _exec(self, state: Keyspace, command: Exec) -> tuple[Keyspace, tuple[bytes, ...]]:
+        if sum(body[1:6] in _WALKS for body in command.bodies) > WALKS_MAX:
+            raise Refused(f"more than {WALKS_MAX} KEYS or SCAN in a transaction")
         results = []
         left = REPLY_LENGTH_MAX
         for body in command.bodies:
@@ -223,6 +234,8 @@ _WORDS: dict[Any, str] = {Set: "put", Delete: "delete-all"}
 _KINDS = {_WORDS.get(kind) or str(kind.__struct_config__.tag): kind for kind in Redis.commands}
 _KINDS["delete"] = Delete
 _EXEC = b"\xa4exec"  # its tag, as it stands in a body behind the header of the array
+_WALKS = (b"\xa9keys", b"\xa4scan")  # the beginnings of keys-like and scan
+_TOO_COSTLY = "it takes too long to compare so many bytes of keys with this pattern"
 _TOO_LONG = f"the reply would be longer than {REPLY_LENGTH_MAX} bytes"
 
 
@@ -258,18 +271,30 @@ def _size(state: Keyspace, c: DbSize) -> tuple[Keyspace, Any]:
 
 
 def _scan(state: Keyspace, c: Scan) -> tuple[Keyspace, Any]:
-    cursor, keys = walk(state, c.cursor, c.count)
-    return state, (cursor, *_bounded(_matching(keys, c.match)))
+    fit = glob(c.match)
+    left = MATCH_COST_MAX
+    found: list[bytes] = []
+    looked, count = 0, min(c.count, KEYS_MAX)
+    for cursor, keys in walk(state, c.cursor):
+        cost = sum(map(fit.cost, keys))
+        if looked and (looked >= count or cost > left):
+            return state, (cursor, *_bounded(tuple(found)))
+        if cost > left:
+            raise Refused(_TOO_COSTLY)
+        left -= cost
+        looked += len(keys)
+        found += fit.matching(keys)
+    return state, (0, *_bounded(tuple(found)))
 
 
 def _keys(state: Keyspace, c: KeysLike) -> tuple[Keyspace, Any]:
     if len(state.values) > KEYS_MAX:
         raise Refused(f"KEYS in a store of more than {KEYS_MAX} keys, use SCAN")
-    return state, _bounded(tuple(sorted(_matching(walk(state, 0, PLACES + KEYS_MAX)[1], c.match))))
-
-
-def _matching(keys: list[bytes], pattern: bytes) -> tuple[bytes, ...]:
-    return tuple(keys) if pattern == b"*" else tuple(filter(matcher(pattern), keys))
+    fit = glob(c.match)
+    keys = [key for _, group in walk(state, 0) for key in group]
+    if sum(map(fit.cost, keys)) > MATCH_COST_MAX:
+        raise Refused(f"{_TOO_COSTLY}, use SCAN or a simpler one")
+    return state, _bounded(tuple(sorted(fit.matching(keys))))
 
 
 def _bounded(found: tuple[Any, ...]) -> tuple[Any, ...]:

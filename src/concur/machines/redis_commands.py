@@ -7,7 +7,17 @@ import msgspec
 from concur.machines.base import INT_MAX, INT_MIN, MachineCommand
 
 LENGTH_MAX = 8 << 20
-"""Bytes of a key or a value. A value is a message's worth: it crosses the network as a whole."""
+"""Bytes of a value. A value is a message's worth: it crosses the network as a whole."""
+
+KEY_LENGTH_MAX = 64 << 10
+"""Bytes of a key: keys are compared, sorted and matched, which should not take long."""
+
+PATTERN_LENGTH_MAX = 1 << 10
+"""Bytes of a pattern."""
+
+MATCH_COST_MAX = 1 << 25
+"""What one command may compare with patterns (`concur.machines.globs.Glob.cost`): no more than some
+tens of milliseconds, for everything else waits as long."""
 
 REPLY_LENGTH_MAX = 32 << 20
 """Bytes of all values or keys in one result."""
@@ -16,13 +26,22 @@ COUNT_MAX = 1 << 16
 """Keys or commands in one command."""
 
 KEYS_MAX = 100_000
-"""Keys in a store that `Keys` looks at: it holds everything else up, for milliseconds."""
+"""Keys in a store that `Keys` looks at: it holds everything else up, for some 100 ms."""
 
 TIME_MAX = 1 << 61
 """Milliseconds, of a time since 1970 and of a lifetime: their sum still fits 64 bits."""
 
+WALKS_MAX = 16
+"""KEYS and SCAN in one transaction."""
+
+NOW_MAX = 1 << 43
+"""The latest time that a clock may show, in ms since 1970: the year 2248."""
+
 Bytes = Annotated[bytes, msgspec.Meta(max_length=LENGTH_MAX)]
-Keys = Annotated[tuple[Bytes, ...], msgspec.Meta(max_length=COUNT_MAX)]
+Key = Annotated[bytes, msgspec.Meta(max_length=KEY_LENGTH_MAX)]
+Keys = Annotated[tuple[Key, ...], msgspec.Meta(max_length=COUNT_MAX)]
+Pairs = Annotated[tuple[Bytes, ...], msgspec.Meta(max_length=COUNT_MAX)]
+Pattern = Annotated[bytes, msgspec.Meta(max_length=PATTERN_LENGTH_MAX)]
 Number = Annotated[int, msgspec.Meta(ge=INT_MIN, le=INT_MAX)]
 Time = Annotated[int, msgspec.Meta(ge=-TIME_MAX, le=TIME_MAX)]
 Existence = Literal["", "nx", "xx"]
@@ -38,7 +57,7 @@ class Command(MachineCommand, frozen=True, gc=False):
 class Get(Command, frozen=True):
     """-> the value, None if absent."""
 
-    key: Bytes
+    key: Key
 
 
 class MGet(Command, frozen=True):
@@ -56,13 +75,13 @@ class Exists(Command, frozen=True):
 class StrLen(Command, frozen=True):
     """-> bytes of the value, 0 if absent."""
 
-    key: Bytes
+    key: Key
 
 
 class ExpireTime(Command, frozen=True):
     """-> when it expires, in ms since 1970; -1 if never, -2 if absent."""
 
-    key: Bytes
+    key: Key
 
 
 class DbSize(Command, frozen=True):
@@ -70,17 +89,18 @@ class DbSize(Command, frozen=True):
 
 
 class Scan(Command, frozen=True):
-    """-> (where to go on, keys ...): keys that match, of about `count` looked at; ends with 0."""
+    """-> (where to go on, keys ...): keys that match, of about `count` looked at, or fewer if the
+    pattern takes long; ends with 0."""
 
     cursor: Annotated[int, msgspec.Meta(ge=0, le=INT_MAX)]
-    match: Bytes = b"*"
+    match: Pattern = b"*"
     count: Annotated[int, msgspec.Meta(ge=1, le=INT_MAX)] = 10
 
 
 class KeysLike(Command, frozen=True):
     """-> all keys that match, in order."""
 
-    match: Bytes
+    match: Pattern
 
 
 # --- commands that write ------------------------------------------------------------------------
@@ -89,7 +109,7 @@ class KeysLike(Command, frozen=True):
 class Set(Command, frozen=True):
     """Bind the key to the value, for ever -> None."""
 
-    key: Bytes
+    key: Key
     value: Bytes
 
 
@@ -100,7 +120,7 @@ class SetWith(Command, frozen=True):
     -> with `get` the value before, else whether it was bound.
     """
 
-    key: Bytes
+    key: Key
     value: Bytes
     only: Existence = ""
     at_ms: Time | None = None
@@ -115,7 +135,7 @@ class MSet(Command, frozen=True):
     -> whether they were bound.
     """
 
-    pairs: Keys
+    pairs: Pairs
     absent: bool = False
 
 
@@ -128,20 +148,20 @@ class Delete(Command, frozen=True):
 class GetDelete(Command, frozen=True):
     """-> the value, which is there no more."""
 
-    key: Bytes
+    key: Key
 
 
 class IncrBy(Command, frozen=True):
     """Add to a number in decimal; an absent one is 0 -> the sum."""
 
-    key: Bytes
+    key: Key
     by: Number
 
 
 class Append(Command, frozen=True):
     """-> bytes of the value, which is longer now."""
 
-    key: Bytes
+    key: Key
     value: Bytes
 
 
@@ -149,7 +169,7 @@ class Cas(Command, frozen=True):
     """Bind to `new` if the value is `old` -> whether it was. None is absence: an `old` of None
     creates, a `new` of None deletes. The time to expire stays."""
 
-    key: Bytes
+    key: Key
     old: Bytes | None
     new: Bytes | None
 
@@ -162,7 +182,7 @@ class Expire(Command, frozen=True):
     -> whether that changed something.
     """
 
-    key: Bytes
+    key: Key
     at_ms: Time | None = None
     ttl_ms: Time | None = None
     only: Literal["", "nx", "xx", "gt", "lt", "xx-lt"] = ""
@@ -175,7 +195,7 @@ class FlushAll(Command, frozen=True):
 class Tick(Command, frozen=True):
     """It is so late now -> None."""
 
-    now_ms: Annotated[int, msgspec.Meta(ge=0, le=TIME_MAX)]
+    now_ms: Annotated[int, msgspec.Meta(ge=0, le=NOW_MAX)]
 
 
 class Exec(Command, frozen=True):

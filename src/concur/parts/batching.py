@@ -3,6 +3,10 @@
 Commands wait in a queue until there is a batch and room in the pipeline. With `batch_delay_s` 0 a
 batch is what came in one turn, or while the pipeline was full, so batching costs no latency and
 grows with the load. At `queue_max` new commands are refused.
+
+**Bytes.** A message that is too long for the network would be repeated for ever and never arrive.
+So a command has at most COMMAND_BYTES_MAX, a batch no more than BATCH_BYTES_MAX unless it is a
+single command, and whoever puts several batches into one message counts bytes too.
 """
 
 from typing import TypeVar
@@ -14,6 +18,12 @@ from concur.parts.client import NotLeader, Overloaded, Reply, Request
 from concur.parts.parameters import BatchedProtocol
 
 B = TypeVar("B", bound=BatchedProtocol)
+
+COMMAND_BYTES_MAX = 16 << 20
+"""Bytes of a command. No leader takes a larger one, so whoever asks must not send it."""
+
+BATCH_BYTES_MAX = 4 << 20
+"""Bytes of a batch of more than one command."""
 
 
 class Batching(Node[B]):
@@ -54,6 +64,12 @@ class Batching(Node[B]):
                 if seq == command.seq:  # a retry of what has been executed: answer at once
                     self.send(source, Reply(command.session, seq, result))
                     return
+        if len(command.body) > COMMAND_BYTES_MAX:
+            # Nobody will ever execute it, but that is more than its client can be told: a word
+            # that asks for patience would bring it back for ever.
+            self.observe("too_large", len(command.body))
+            self.send(source, Reply(command.session, command.seq, None))
+            return
         if m.again and self.is_waiting(command):
             return  # or slow commands would breed copies of themselves, and be slower
         if len(self.queue) >= self.params.queue_max:
@@ -85,10 +101,20 @@ class Batching(Node[B]):
 
     def flush(self) -> None:
         """Propose what waits, as far as there is room. Call it again when room appears."""
-        size = self.params.batch_max
         while self.queue and self.has_room():
+            size = self._fitting()
             batch, self.queue = self.queue[:size], self.queue[size:]
             self.propose(tuple([c for c, _ in batch]), tuple([command for _, command in batch]))
+
+    def _fitting(self) -> int:
+        """How many of those that wait go into one batch: at least one."""
+        size = self.params.batch_max
+        left = BATCH_BYTES_MAX
+        for at, (_, command) in enumerate(self.queue[:size]):
+            left -= len(command.body)
+            if left < 0:
+                return max(at, 1)
+        return size
 
     def send_elsewhere(self) -> None:
         """Tell the clients of all queued commands to ask another replica."""

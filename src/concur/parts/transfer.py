@@ -24,7 +24,11 @@ from concur.parts.sessions import Sessions
 L = TypeVar("L", bound=LogProtocol)
 
 SNAPSHOT_BYTES_MAX = 1 << 30
-"""A peer that announces a larger snapshot is not believed."""
+"""A peer that announces a larger snapshot is not believed, and a larger one is not sent."""
+
+UNASKED_MAX = 64
+"""Newer snapshots saved since anybody asked for a chunk, after which what is kept encoded is
+forgotten. Not by the clock: only who needs to should look at it."""
 
 SILENT_MAX = 2
 """Requests for a chunk that one source leaves unanswered before another one is asked."""
@@ -55,12 +59,14 @@ class SnapshotChunk(Message, frozen=True):
 
 
 class Outgoing(msgspec.Struct, frozen=True, array_like=True):
-    """A snapshot, encoded for receivers."""
+    """A snapshot, encoded for receivers, and how many were saved since one asked for it. `data` is
+    empty if it is larger than they accept."""
 
     index: int
     mark: Mark
     data: bytes
     digest: bytes
+    unasked: int = 0
 
 
 class Incoming(msgspec.Struct, frozen=True, array_like=True):
@@ -155,6 +161,10 @@ class Snapshots(Node[L]):
                 self.saved = snapshot
                 self.cut_log(snapshot)
                 break
+        out = self.outgoing
+        if out is not None:  # it may be as large as all that is replicated
+            newer = msgspec.structs.replace(out, unasked=out.unasked + 1)
+            self.outgoing = newer if newer.unasked <= UNASKED_MAX else None
         if self.postponed is not None and not self.saving:
             self._save(self.postponed)
 
@@ -168,6 +178,8 @@ class Snapshots(Node[L]):
 
     @on(FetchSnapshot)
     def send_chunk(self, source: str, m: FetchSnapshot) -> None:
+        if source not in self.config.universe:
+            return  # it costs too much for anybody to ask
         out = self.outgoing
         offset = m.offset
         if out is None or (out.index, out.mark) != (m.index, m.mark):
@@ -176,9 +188,15 @@ class Snapshots(Node[L]):
                 return
             if out is None or (out.index, out.mark) != (saved.index, saved.mark):
                 data = self._encode(saved)
-                out = self.outgoing = Outgoing(saved.index, saved.mark, data, digest(data))
+                if len(data) > SNAPSHOT_BYTES_MAX:
+                    self.observe("snapshot_too_large", saved.index, len(data))
+                    data = b""
+                out = Outgoing(saved.index, saved.mark, data, digest(data))
+                self.outgoing = out
             if (out.index, out.mark) != (m.index, m.mark):
                 offset = 0  # not what was asked for, but all there is
+        if out.unasked:
+            self.outgoing = msgspec.structs.replace(out, unasked=0)
         if 0 <= offset < len(out.data):
             chunk = out.data[offset : offset + self.params.chunk_bytes_max]
             self.send(
@@ -244,6 +262,8 @@ class Snapshots(Node[L]):
 
     @on(SnapshotChunk)
     def take_chunk(self, source: str, m: SnapshotChunk) -> None:
+        if m.total > SNAPSHOT_BYTES_MAX and source in self.config.universe:
+            self.observe("snapshot_refused", m.index)
         if not 0 < m.total <= SNAPSHOT_BYTES_MAX or not m.data or m.offset < 0:
             return
         incoming = self.incoming

@@ -20,6 +20,7 @@ import asyncio
 import itertools
 import secrets
 import threading
+import time
 import urllib.request
 from collections.abc import Coroutine
 from functools import partial
@@ -36,10 +37,12 @@ from concur.machines import Batch, MachineError, machine
 from concur.machines.batch import COMMANDS_MAX
 from concur.messages import Codec, Message, encode
 from concur.node import Config
+from concur.parts import batching
 from concur.parts.sessions import IN_FLIGHT_MAX
 from concur.serve.config import NodeConfig, read
 from concur.serve.host import Host
 from concur.serve.pace import Lane
+from concur.serve.ticks import is_timed, tick
 from concur.serve.tls import client_context
 from concur.serve.transport import Transport
 
@@ -53,6 +56,9 @@ WAITING_MAX = 100_000
 WRITES_MAX, READS_MAX = IN_FLIGHT_MAX // 2, IN_FLIGHT_MAX // 2
 """Batches under way."""
 BATCH_BYTES_MAX = 1 << 20
+"""Of a batch with more than one command."""
+COMMAND_BYTES_MAX = batching.COMMAND_BYTES_MAX - 64
+"""Of one command: what it becomes in a batch is what leaders take."""
 LINK_S = 0.02
 """How long to wait for a link that is not up yet before another node is asked."""
 LOCAL_GROUP = 65_535
@@ -115,17 +121,25 @@ class Description(msgspec.Struct, frozen=True):
         return config.make_protocol()
 
 
-def describe(where: "str | Path") -> Description:
-    """What is said of a cluster at a node's admin address (http://host:port), in its configuration
-    or in the folder of `concur up --dir`. Raises BadInput."""
+def describe(
+    where: "str | Path", tls: TlsFiles | None = None, token: str | None = None
+) -> Description:
+    """What is said of a cluster at a node's admin address (http://host:port or https://...), in its
+    configuration or in the folder of `concur up --dir`. Raises BadInput.
+
+    Where the address is guarded: `token` is what its token_file holds, and `tls` has the authority
+    that signed its certificate, last.
+    """
     text = str(where)
     if text.startswith(("http://", "https://")):
+        asked = urllib.request.Request(f"{text.rstrip('/')}/status")
+        if token:  # for this address, and for none that it may redirect to
+            asked.add_unredirected_header("Authorization", f"Bearer {token.strip()}")
+        context = client_context(*tls) if tls and text.startswith("https://") else None
         try:
-            with urllib.request.urlopen(
-                f"{text.rstrip('/')}/status", timeout=STATUS_S_MAX
-            ) as answer:
+            with urllib.request.urlopen(asked, timeout=STATUS_S_MAX, context=context) as answer:
                 return decode_status(answer.read(STATUS_BYTES_MAX), text)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # of a token that is no header
             reason = getattr(error, "reason", error)
             raise BadInput(f"{text}: {reason}, expected the admin address of a node") from None
     path = Path(where)
@@ -160,11 +174,14 @@ class Volatile:
 class Asked:
     """A command that waits, or is under way."""
 
-    __slots__ = ("body", "future", "launched", "read")
+    __slots__ = ("body", "future", "launched", "read", "timed")
 
-    def __init__(self, body: bytes, read: bool, future: "asyncio.Future[bytes]") -> None:
+    def __init__(
+        self, body: bytes, read: bool, timed: bool, future: "asyncio.Future[bytes]"
+    ) -> None:
         self.body = body
         self.read = read
+        self.timed = timed  # may count from now
         self.future = future
         self.launched = False
 
@@ -221,14 +238,15 @@ class AsyncClient:
         protocol: Protocol | None = None,
         tls: TlsFiles | None = None,
         name: str = "client",
+        token: str | None = None,
     ) -> Self:
         """A client of the cluster that is described at `where` (see `describe`).
 
         `protocol` is needed only where the cluster runs one that is not installed here by name.
         `tls`: paths of a certificate, which names `name`, of its key, and of the authority that
-        signed the nodes' certificates.
+        signed the nodes' certificates. `token`: for the admin address, beyond loopback.
         """
-        return cls(await asyncio.to_thread(describe, where), protocol, tls, name)
+        return cls(await asyncio.to_thread(describe, where, tls, token), protocol, tls, name)
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -264,8 +282,18 @@ class AsyncClient:
             raise BadInput(f"node {node!r}: who answers a linearizable read is not yours to say")
         return await self._ask(command, True, deadline_s)
 
-    async def _ask(self, command: Any, read: bool, deadline_s: float | None) -> Any:
+    def _encode(self, command: Any) -> bytes:
+        """Raises BadInput."""
         body = self.machine.encode(command)
+        if len(body) > COMMAND_BYTES_MAX:
+            raise BadInput(
+                f"{type(command).__name__}: {len(body):,} bytes, expected at most "
+                f"{COMMAND_BYTES_MAX:,}"
+            )
+        return body
+
+    async def _ask(self, command: Any, read: bool, deadline_s: float | None) -> Any:
+        body = self._encode(command)
         if self._closed:
             raise DefiniteError("the client is closed")
         if self._host.failed.done():
@@ -273,7 +301,8 @@ class AsyncClient:
         lane = self._reads if read else self._writes
         if len(lane.waiting) >= WAITING_MAX:
             raise DefiniteError(f"{WAITING_MAX} commands wait already")
-        asked = Asked(body, read, self._loop.create_future())
+        timed = not read and is_timed(self.machine, command)
+        asked = Asked(body, read, timed, self._loop.create_future())
         lane.join(asked)
         within = self.deadline_s if deadline_s is None else deadline_s
         timer = self._loop.call_later(within, self._late, asked, within)
@@ -304,28 +333,37 @@ class AsyncClient:
     def _send(self, lane: "Lane[Asked]") -> None:
         """A batch of as many as fit into one."""
         batch: list[Asked] = []
-        size = 0
-        while lane.waiting and len(batch) < COMMANDS_MAX and size < BATCH_BYTES_MAX:
+        left = BATCH_BYTES_MAX
+        while lane.waiting and len(batch) < COMMANDS_MAX - 1:  # and a tick
+            if batch and left < len(lane.waiting[0].body):
+                break
             asked = lane.waiting.popleft()
             if not asked.future.done():  # else it is late, or its task was cancelled
                 asked.launched = True
                 batch.append(asked)
-                size += len(asked.body)
+                left -= len(asked.body)
         if batch:
             lane.pace.left()
-            body = Batch.join([asked.body for asked in batch])
-            self._host.invoke(self._id, body, partial(self._done, lane, batch))
+            bodies = [asked.body for asked in batch]
+            ticks = any(asked.timed for asked in batch)
+            if ticks:
+                bodies.insert(0, tick(time.time_ns() // 1_000_000))
+            done = partial(self._done, lane, batch, int(ticks))
+            self._host.invoke(self._id, Batch.join(bodies), done)
         if lane.waiting:
             lane.pace.wanted()
 
-    def _done(self, lane: "Lane[Asked]", batch: list[Asked], outcome: Outcome) -> None:
+    def _done(self, lane: "Lane[Asked]", batch: list[Asked], ticks: int, outcome: Outcome) -> None:
         lane.pace.back()
         if type(outcome) is Ok:
-            results = Batch.split(outcome.result)
+            results = Batch.split(outcome.result)[ticks:]
             for asked, result in zip(batch, results, strict=False):
                 if not asked.future.done():
                     asked.future.set_result(result)
-            lane.waiting.extendleft(reversed(batch[len(results) :]))  # left out: not executed
+            rest = batch[len(results) :]  # left out: not executed
+            for asked in rest:
+                asked.launched = False
+            lane.waiting.extendleft(reversed(rest))
         else:
             error: type[ConcurError] = DefiniteError
             if type(outcome) is Indefinite and not batch[0].read:
@@ -344,7 +382,7 @@ class AsyncClient:
         nodes = [node] if node else list(self.description.nodes)
         if not set(nodes) <= set(self.description.nodes):
             raise BadInput(f"node {node!r}: expected one of {', '.join(self.description.nodes)}")
-        body = self.machine.encode(command)
+        body = self._encode(command)
         until = self._loop.time() + (self.deadline_s if deadline_s is None else deadline_s)
         for to in itertools.cycle(nodes):
             left = until - self._loop.time()
@@ -358,7 +396,9 @@ class AsyncClient:
             self._transport.flush()
             patience = getattr(self.protocol, "retry_s", 1.0) if sent else LINK_S
             try:
-                answer = await asyncio.wait_for(future, min(left, patience))
+                # Not wait_for, which loses a cancellation that comes with the answer (3.11).
+                async with asyncio.timeout(min(left, patience)):
+                    answer = await future
                 (result,) = Batch.split(answer)
             except TimeoutError:
                 continue
@@ -416,6 +456,7 @@ class Client:
         protocol: Protocol | None = None,
         tls: TlsFiles | None = None,
         name: str = "client",
+        token: str | None = None,
     ) -> None:
         """See `AsyncClient.connect`. Raises BadInput."""
         self._loop = asyncio.new_event_loop()
@@ -425,7 +466,7 @@ class Client:
         self._thread.start()
         try:
             self._client = self._wait(
-                AsyncClient.connect(where, protocol=protocol, tls=tls, name=name)
+                AsyncClient.connect(where, protocol=protocol, tls=tls, name=name, token=token)
             )
         except BaseException:
             self._end()

@@ -7,18 +7,23 @@
     <dir>/r1/log                what the process has to say
 
 A process that ends without being asked is started again after a moment, as whoever runs servers for
-a living would have it: so `kill -9` is survived for good, and not only once for each node.
+a living would have it: so `kill -9` is survived for good, and not only once for each node. One that
+cannot begin (a full disk, a port that is taken) ends the cluster while that is being started; later
+the others serve without it, and it is tried again, less and less often.
 """
 
 import asyncio
+import fcntl
 import logging
 import os
+import re
 import secrets
 import shutil
 import socket
 import sys
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +37,13 @@ from concur.serve.server import Server
 log = logging.getLogger("concur.serve")
 
 RESTART_AFTER_S = 0.5
+RESTART_AFTER_S_MAX = 10.0
 READY_S_MAX = 60.0
 STOP_S_MAX = 10.0
-PLAN = "cluster.toml"
+CANNOT_BEGIN = 2
+"""Exit status of a node that was told something wrong, or does not find what it needs."""
+LAST_BYTES = 4096
+PLAN, LOCK = "cluster.toml", "lock"
 NEARBY: dict[str, Any] = {
     "heartbeat_s": 0.05,
     "election_timeout_s": (0.15, 0.3),
@@ -56,12 +65,8 @@ def make(
     plan = directory / PLAN
     if plan.exists():
         return found(directory, protocol, replicas, machine, port)
-    if directory.exists() and not directory.is_dir():
-        raise BadInput(f"--dir {directory}: is a file, expected a folder")
     names = [f"r{i + 1}" for i in range(replicas)]
-    strange = [p.name for p in directory.glob("*") if p.name not in names]
-    if strange:
-        raise BadInput(f"--dir {directory}: holds {strange[0]}, expected a new or empty folder")
+    refuse_strange(directory)
     for name in names:
         shutil.rmtree(directory / name, ignore_errors=True)
     ports = free_ports(2 * replicas if port else 3 * replicas)
@@ -101,10 +106,41 @@ def make(
     return configs
 
 
+def refuse_strange(directory: Path) -> None:
+    """Raise BadInput if `directory` holds anything else than a cluster, whole or begun."""
+    if directory.exists() and not directory.is_dir():
+        raise BadInput(f"--dir {directory}: is a file, expected a folder")
+    for path in directory.glob("*"):
+        if not re.fullmatch(rf"r[0-9]+|{LOCK}|{PLAN}", path.name):
+            raise BadInput(f"--dir {directory}: holds {path.name}, expected a new or empty folder")
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Have `directory` for this process alone. Raises BadInput if another one has it."""
+    refuse_strange(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = (directory / LOCK).open("a")
+    except OSError as error:
+        raise BadInput(f"--dir {directory}: {error.strerror}, expected a folder to use") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BadInput(f"--dir {directory}: another concur up runs there") from None
+        yield
+
+
 def found(
     directory: Path, protocol: Protocol, replicas: int, machine: str, port: int
 ) -> list[NodeConfig]:
     """The cluster that was made in `directory`, if it is the one that is asked for."""
+    if not protocol.tags.durable:
+        raise BadInput(
+            f"--dir {directory}: its nodes have stopped, and {protocol.label} kept what they knew "
+            "in memory only, so nobody is left to recover it from; expected a new or empty folder"
+        )
     plan = tomllib.loads((directory / PLAN).read_text("utf-8"))
     configs = [read(directory / f"r{i + 1}" / "node.toml") for i in range(plan["replicas"])]
     first = configs[0]
@@ -160,6 +196,7 @@ class Cluster:
         self.processes: dict[str, asyncio.subprocess.Process] = {}
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._say = say
+        self._began = False
         self._stopping = False
         self._watching: list[asyncio.Task[None]] = []
 
@@ -172,26 +209,37 @@ class Cluster:
         folder = Path(config.base)
         with (folder / "log").open("ab") as output:
             self.processes[config.node] = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "concur.cli", "serve", "--config", str(folder / "node.toml"),
-                stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
+                sys.executable, "-m", "concur.cli", "serve", "--while-stdin",
+                "--config", str(folder / "node.toml"),
+                stdin=asyncio.subprocess.PIPE,  # ends when we do, and then so do they
+                stdout=output, stderr=output,
                 start_new_session=True,  # Ctrl-C is for us, who then stop them
             )  # fmt: skip
 
     async def _watch(self, config: NodeConfig) -> None:
-        """Start a node again when it ends; not if it was never able to begin."""
+        """Start a node again when it ends; not if the cluster was never able to begin."""
+        delay_s = RESTART_AFTER_S
         while True:
             process = self.processes[config.node]
             status = await process.wait()
             if self._stopping:
                 return
-            if status == 2:
-                lines = (Path(config.base) / "log").read_text("utf-8", "replace").splitlines()
+            if status == CANNOT_BEGIN and not self._began:
                 if not self.failed.done():
-                    self.failed.set_result(lines[-1] if lines else f"{config.node} did not start")
+                    self.failed.set_result(_last_line(config))
                 return
-            how = f"signal {-status}" if status < 0 else f"status {status}"
-            self._say(f"{config.node} ended ({how}); it starts again")
-            await asyncio.sleep(RESTART_AFTER_S)
+            if status == CANNOT_BEGIN:
+                why = _last_line(config).removeprefix("concur: ")
+                self._say(f"{config.node} does not start: {why}; tried again in {delay_s:g} s")
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, RESTART_AFTER_S_MAX)
+            else:
+                how = f"signal {-status}" if status < 0 else f"status {status}"
+                self._say(f"{config.node} ended ({how}); it starts again")
+                await asyncio.sleep(RESTART_AFTER_S)
+                delay_s = RESTART_AFTER_S
+            if self._stopping:
+                return
             await self._spawn(config)
 
     async def ready(self) -> None:
@@ -208,6 +256,8 @@ class Cluster:
                 raise BadInput(
                     f"no answer within {READY_S_MAX:g} s; {self.configs[0].base}/log says why"
                 )
+            everyone.result()
+            self._began = True
         finally:
             everyone.cancel()
             await asyncio.gather(everyone, return_exceptions=True)
@@ -234,6 +284,18 @@ class Cluster:
         for task in self._watching:
             task.cancel()
         await asyncio.gather(*self._watching, return_exceptions=True)
+
+
+def _last_line(config: NodeConfig) -> str:
+    """What a node said before it ended."""
+    path = Path(config.base) / "log"
+    try:
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - LAST_BYTES, 0))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    return lines[-1] if lines else f"{config.node} did not start"
 
 
 async def answering(address: str) -> None:

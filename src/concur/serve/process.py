@@ -18,8 +18,15 @@ STOPPED = 1
 """Exit status of a node that had to stop: a failed sync, a step that raised."""
 
 
-def run(config: NodeConfig, *, initialise: bool = False, verbose: bool = False) -> int:
-    """Serve until a signal or a failure; the exit status. Raises BadInput."""
+def run(
+    config: NodeConfig,
+    *,
+    initialise: bool = False,
+    verbose: bool = False,
+    while_stdin: bool = False,
+) -> int:
+    """Serve until a signal, a failure or, with `while_stdin`, the end of standard input; the exit
+    status. Raises BadInput."""
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
         format=f"%(asctime)s {config.node} %(levelname)s %(message)s",
@@ -28,7 +35,7 @@ def run(config: NodeConfig, *, initialise: bool = False, verbose: bool = False) 
     server = Server(config)
     if initialise:
         server.make_store()
-    return run_loop(lambda: serve(server))
+    return run_loop(lambda: serve(server, while_stdin))
 
 
 def run_loop(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
@@ -41,7 +48,7 @@ def run_loop(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
         return runner.run(main())
 
 
-async def serve(server: Server) -> int:
+async def serve(server: Server, while_stdin: bool = False) -> int:
     loop = asyncio.get_running_loop()
     asked: asyncio.Future[str] = loop.create_future()
 
@@ -51,6 +58,8 @@ async def serve(server: Server) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, ask, number.name)
+    if while_stdin:
+        loop.add_reader(0, ask, "standard input ended")
     try:
         await server.start()
     except OSError as error:

@@ -6,6 +6,9 @@ opens now. Nodes execute the log in order; so when that session stands in the ta
 own replica, the replica has executed all that was decided before this node began.
 
 The command is none that any machine understands: every replica refuses it, and nothing changes.
+
+Where single values are decided there is no log to catch up with, and a question would not be none:
+it would be what is decided, once and for all. Such a node has caught up when it runs.
 """
 
 import asyncio
@@ -28,7 +31,7 @@ ASK_AGAIN_S = 5.0
 class Readiness:
     def __init__(self, server: "Server") -> None:
         self.server = server
-        self.caught_up = False
+        self.caught_up = not server.protocol.tags.log
         self._asked: asyncio.Future[Outcome] | None = None
         self._asked_s = 0.0
 

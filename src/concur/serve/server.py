@@ -4,14 +4,15 @@ import asyncio
 import logging
 import ssl
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from concur.base import Role
+from concur.base import Protocol, Role
 from concur.effects import Outcome, Start
 from concur.errors import BadInput
 from concur.machines import Batch, Machine, Redis, machine
-from concur.machines.keyspace import due
+from concur.machines.keyspace import Keyspace, due
 from concur.messages import Codec, Message, encode
 from concur.node import Config, Node
 from concur.parts.membership import Order
@@ -28,9 +29,20 @@ from concur.serve.transport import Transport
 
 log = logging.getLogger("concur.serve")
 
+CLOCK_AHEAD_S = 60
+"""A clock that is so much behind what another said is worth a line in the log."""
+
 
 def identity_of(config: NodeConfig) -> Identity:
     return Identity(config.cluster, config.node, config.protocol, config.machine)
+
+
+def only_in_memory(protocol: Protocol) -> str:
+    """What people should know of a protocol without a disk before they trust it with data."""
+    return (
+        f"{protocol.label} keeps data in memory only: it is lost when a majority of the nodes "
+        "stops at once"
+    )
 
 
 def roles_of(config: NodeConfig, everyone: Config) -> list[tuple[str, Role]]:
@@ -72,7 +84,9 @@ class Server:
         self.transport: Transport
         self.host: Host
         self.redis: RedisServer | None = None
-        self.admin: Admin | None = None
+        self._opened = AsyncExitStack()
+        """How to close what is open, the last first."""
+        self._told_of_time = False
 
     # --- storage ----------------------------------------------------------------------------------
 
@@ -101,16 +115,20 @@ class Server:
 
     async def start(self) -> None:
         """Open everything and begin. Raises BadInput, Damaged or OSError, leaving nothing open."""
-        self.store = self.open_store()
+        self._opened = AsyncExitStack()
         try:
             await self._start()
         except BaseException:
-            self.store.close()
+            await self._opened.aclose()
             raise
 
     async def _start(self) -> None:
-        config, store = self.config, self.store
+        config = self.config
         files = config.tls_files()
+        config.secret(config.security.password_file)  # what is missing is said before all else
+        config.secret(config.security.token_file)
+        store = self.store = self.open_store()
+        self._opened.callback(store.close)
         self.transport = Transport(
             cluster=config.cluster,
             hosted=tuple(id for id, _ in self.roles),
@@ -119,10 +137,14 @@ class Server:
             client_tls=client_context(*files) if files else None,
             insecure=config.security.insecure,
         )
+        self._opened.push_async_callback(self.transport.close)
         door = door_context(*files) if files else None
         self.addresses["peers"] = await self.transport.listen(config.peers_address)
         host = self.host = Host(self.transport, store)
-        asyncio.get_running_loop().add_reader(store.completions_fd, store.completed)
+        self._opened.callback(host.stop)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(store.completions_fd, store.completed)
+        self._opened.callback(loop.remove_reader, store.completions_fd)
         for id, role in self.roles:
             saved = store.snapshots.get(id, {})
             start = Start(store.kind, store.incarnation, saved.get(""))
@@ -138,8 +160,11 @@ class Server:
         if config.listen.redis:
             await self._serve_redis(config, door)
         if config.listen.admin:
-            self.admin = Admin(self)
-            self.addresses["admin"] = await self.admin.start()
+            admin = Admin(self)
+            self._opened.push_async_callback(admin.stop)
+            self.addresses["admin"] = await admin.start()
+        if not self.protocol.tags.durable:
+            log.warning("%s", only_in_memory(self.protocol))
         log.info(
             "%s of cluster %s: %s, %s, incarnation %d, peers at %s",
             config.node, config.cluster, self.protocol, store.kind, store.incarnation,
@@ -170,25 +195,33 @@ class Server:
             log=log.warning,
         )
         self.redis = RedisServer(gateway)
+        self._opened.push_async_callback(self.redis.close)
         host, port = split_address(config.listen.redis, "listen.redis")
         port = await self.redis.listen(host, port, tls)
         self.addresses["redis"] = join_address(host, port)
 
     def _due(self, replica: Node[Any], now_ms: int) -> bool:
         """Whether the keys that expire next do so now; one node of all should say so."""
+        if not self.protocol.tags.log:
+            return False  # a tick would be what is decided
         leads = getattr(replica, "leader", replica.id) == replica.id
-        return leads and due(replica.machine_state, now_ms)
+        space: Keyspace = replica.machine_state
+        ahead_s = (space.now_ms - now_ms) / 1000
+        if leads and len(space.agenda) and ahead_s > CLOCK_AHEAD_S:
+            if not self._told_of_time:
+                log.warning(
+                    "the time of the log is %.0f s ahead of this node's clock, so keys expire as "
+                    "much too late: one of the clocks is or was wrong (docs/redis.md, Time)",
+                    ahead_s,
+                )
+            self._told_of_time = True
+        else:
+            self._told_of_time = False
+        return leads and due(space, now_ms)
 
     async def stop(self) -> None:
         """End in order: nothing that was acknowledged is lost, nor would be without this."""
-        if self.admin is not None:
-            await self.admin.stop()
-        if self.redis is not None:
-            await self.redis.close()
-        self.host.stop()
-        await self.transport.close()
-        asyncio.get_running_loop().remove_reader(self.store.completions_fd)
-        self.store.close()
+        await self._opened.aclose()
 
     def _receive(
         self, group: int, source: str, target: str, path: str, message: "bytes | memoryview"

@@ -69,7 +69,8 @@ def refuse_exposed(
     if not (guarded or insecure or is_loopback(host)):
         raise BadInput(
             f"{server} at {address}: other machines can reach it, and it has not {needs}; "
-            f"expected that, or a loopback address such as 127.0.0.1, or --insecure"
+            "expected that, or a loopback address such as 127.0.0.1, or insecure = true in "
+            "[security] where something else guards it"
         )
 
 

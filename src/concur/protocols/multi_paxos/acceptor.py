@@ -31,6 +31,9 @@ UNBORN = -1
 MESSAGE_COMMANDS_MAX = 1024
 """Commands (and slots) in one Promise or Learn; the rest is asked for."""
 
+MESSAGE_BYTES_MAX = 1 << 20
+"""Bytes of commands after which one of them ends."""
+
 
 class Acceptor(Snapshots["MultiPaxos"], QuorumReads["MultiPaxos"]):
     """What an acceptor remembers, and the two questions that it answers."""
@@ -69,13 +72,14 @@ class Acceptor(Snapshots["MultiPaxos"], QuorumReads["MultiPaxos"]):
         self.step_aside(m.ballot)
         # In parts, if there is much. The votes below m.ballot cannot change between two parts, for
         # the promise is given before the first: parts add up to one honest answer.
-        slot, size = max(m.slot, self.compacted + 1), 0
+        slot, size, length = max(m.slot, self.compacted + 1), 0, 0
         found = []
-        while slot <= self.top_vote and size < MESSAGE_COMMANDS_MAX:
+        while slot <= self.top_vote and size < MESSAGE_COMMANDS_MAX and length < MESSAGE_BYTES_MAX:
             vote = self.votes.get(slot)
             if vote is not None:
                 found.append((slot, vote))
                 size += 1 + len(vote.value)
+                length += sum([len(command.body) for command in vote.value])
             slot += 1
         rest = slot if slot <= self.top_vote else 0
         self.send(

@@ -7,6 +7,7 @@ from concur.node import invariant, on, seconds
 from concur.parts.client import Reply
 from concur.protocols.multi_paxos.acceptor import (
     FOLLOWING,
+    MESSAGE_BYTES_MAX,
     MESSAGE_COMMANDS_MAX,
     Acceptor,
 )
@@ -108,17 +109,18 @@ class Learner(Acceptor):
     @on(LearnRequest)
     def teach(self, source: str, m: LearnRequest) -> None:
         """Whoever has executed a slot may say what was chosen there."""
-        slot, size = m.slot, 0
+        slot, size, length = m.slot, 0, 0
         if slot <= self.compacted:
             self.offer_snapshot(source)
             return
         values = []
-        while slot <= self.committed and size < MESSAGE_COMMANDS_MAX:
+        while slot <= self.committed and size < MESSAGE_COMMANDS_MAX and length < MESSAGE_BYTES_MAX:
             # A vote in a slot that was executed here is for the value that was executed: learned
             # values overwrite votes (below), and later ballots can only vote for the same value.
             value = self.votes[slot].value
             values.append(value)
             size += 1 + len(value)
+            length += sum([len(command.body) for command in value])
             slot += 1
         if values:
             self.send(source, Learn(m.slot, tuple(values), self.committed))

@@ -318,6 +318,7 @@ class Load:
             if self.loop.time() > deadline:
                 for connection in self._connections:
                     connection.abort()
+                break  # a loop may never tell of a connection whose making was cancelled
 
     # --- told by connections ----------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from concur.machines import redis as m
 from concur.machines.base import INT_MAX, INT_MIN
+from concur.machines.globs import glob
 from concur.serve.redis import replies as r
 from concur.serve.redis.replies import Shape
 
@@ -21,7 +22,8 @@ class Wrong(Exception):
 
 
 class Verb(NamedTuple):
-    """`arity` counts the name, and is negative for "at least". `keys`: first, last, step."""
+    """`arity` counts the name, and is negative for "at least". `keys`: first, last, step. `walks`
+    over the keys, which may take long."""
 
     name: str
     arity: int
@@ -29,7 +31,22 @@ class Verb(NamedTuple):
     writes: bool
     keys: tuple[int, int, int]
     summary: str
+    walks: bool = False
 
+    def made(self, a: list[bytes], clock_ms: Clock) -> Made:
+        """What `make` gives, of keys that are not too long."""
+        for argument in a:
+            if len(argument) > m.KEY_LENGTH_MAX:
+                first, last, step = self.keys
+                named = a[first : last % len(a) + 1 : step] if step else []
+                if any(len(key) > m.KEY_LENGTH_MAX for key in named):
+                    raise Wrong(f"ERR key is longer than {m.KEY_LENGTH_MAX} bytes")
+                break
+        return self.make(a, clock_ms)
+
+
+SHORT_WALK = 1000
+"""Keys that are looked at in little time, if their beginning or end says whether they match."""
 
 SYNTAX = "ERR syntax error"
 INTEGER = f"ERR {m.NOT_AN_INTEGER}"
@@ -212,7 +229,8 @@ def _expiretime(unit_ms: int) -> Callable[[list[bytes], Clock], Made]:
 
 
 def _scan(a: list[bytes], clock: Clock) -> Made:
-    if not a[1].isdigit() or int(a[1][:20]) > INT_MAX:
+    cursor = int(a[1]) if a[1].isdigit() and len(a[1]) <= 20 else -1
+    if not 0 <= cursor <= INT_MAX:
         raise Wrong("ERR invalid cursor")
     match, count, none = b"*", 10, False
     if len(a) % 2:
@@ -220,7 +238,7 @@ def _scan(a: list[bytes], clock: Clock) -> Made:
     for word, value in zip(a[2::2], a[3::2], strict=True):
         option = word.upper()
         if option == b"MATCH":
-            match = value
+            match = _pattern(value)
         elif option == b"COUNT":
             count = number(value)
             if count < 1:
@@ -230,11 +248,24 @@ def _scan(a: list[bytes], clock: Clock) -> Made:
         else:
             raise Wrong(SYNTAX)
     # Of another type there is nothing: "[]" is a pattern that no key fits.
-    return m.Scan(int(a[1]), b"[]" if none else match, count), r.SCANNED
+    return m.Scan(cursor, b"[]" if none else match, count), r.SCANNED
 
 
 def _keys(a: list[bytes], clock: Clock) -> Made:
-    return m.KeysLike(a[1]), r.BULKS
+    return m.KeysLike(_pattern(a[1])), r.BULKS
+
+
+def takes_long(command: Any) -> bool:
+    """Whether a KEYS or SCAN may take more than a millisecond or so."""
+    if type(command) is m.Scan and command.count <= SHORT_WALK:
+        return glob(command.match).cost(b"1") > 0
+    return True
+
+
+def _pattern(pattern: bytes) -> bytes:
+    if len(pattern) > m.PATTERN_LENGTH_MAX:
+        raise Wrong("ERR pattern is too long")
+    return pattern
 
 
 def _dbsize(a: list[bytes], clock: Clock) -> Made:
@@ -282,8 +313,8 @@ VERBS = (
     Verb("pttl", 2, _ttl(1), False, ONE, "milliseconds until a key expires"),
     Verb("expiretime", 2, _expiretime(1000), False, ONE, "when a key expires"),
     Verb("pexpiretime", 2, _expiretime(1), False, ONE, "when a key expires, in ms"),
-    Verb("scan", -2, _scan, False, NONE, "walk over all keys"),
-    Verb("keys", 2, _keys, False, NONE, "all keys that match, in a small store"),
+    Verb("scan", -2, _scan, False, NONE, "walk over all keys", True),
+    Verb("keys", 2, _keys, False, NONE, "all keys that match, in a small store", True),
     Verb("dbsize", 1, _dbsize, False, NONE, "how many keys there are"),
     Verb("flushall", -1, _flushall, True, NONE, "delete everything"),
     Verb("flushdb", -1, _flushall, True, NONE, "delete everything"),

@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from concur.machines.redis import COUNT_MAX, Exec, Expire, SetWith
-from concur.serve.redis.commands import Verb, Wrong, unknown, wrong_arity
+from concur.machines.redis import COUNT_MAX, Exec
+from concur.serve.redis.commands import Verb, Wrong, takes_long, unknown, wrong_arity
 from concur.serve.redis.local import TABLE, Local
 from concur.serve.redis.replies import Reply, of_transaction
 from concur.serve.resp import QUEUED, STRANGER, Parser, ProtocolError, error
+from concur.serve.ticks import TIMED
 
 if TYPE_CHECKING:
     from concur.serve.redis.gateway import Gateway
 
-TIMED = (SetWith, Expire)
-"""Commands that may count from now: the gateway tells the time in front of them."""
-
 _SMALL, _FEW = 4096, 64  # bytes and requests that are not worth being counted
+
+HTTP = (b"POST", b"HOST:")
+"""Words of a browser that a web page has sent here; as with Redis, whoever says them is not heard
+out, or a page could write to a cluster on its reader's machine."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -32,22 +34,22 @@ _encode = msgspec.msgpack.Encoder().encode
 class Transaction:
     """What came after MULTI. `broken`: something was refused, so EXEC will be."""
 
-    __slots__ = ("bodies", "broken", "parts", "size", "timed", "writes")
+    __slots__ = ("bodies", "broken", "parts", "size", "timed", "walks", "writes")
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.parts: list[Reply | bytes] = []
         self.size = 0
-        self.writes = self.timed = self.broken = False
+        self.writes = self.timed = self.walks = self.broken = False
 
 
 class RespConnection(asyncio.Protocol):
     """Ten thousand of these may be idle, so they hold little."""
 
     __slots__ = (
-        "_gateway", "_parser", "_transport", "authenticated", "bodies", "busy", "closing", "held",
-        "id", "name", "paused", "protocol", "replies", "size", "stuck", "timed", "transaction",
-        "waiting", "writes",
+        "_gateway", "_parser", "_transport", "authenticated", "bodies", "busy", "bytes", "closing",
+        "costly", "held", "id", "name", "paused", "protocol", "ready", "replies", "stuck", "taken",
+        "timed", "transaction", "waiting", "writes",
     )  # fmt: skip
 
     def __init__(self, gateway: "Gateway") -> None:
@@ -61,7 +63,10 @@ class RespConnection(asyncio.Protocol):
         self.transaction: Transaction | None = None
         self.bodies: list[bytes] = []
         self.replies: list[Reply | bytes] = []
-        self.size = 0  # of the bodies
+        self.bytes = 0  # of the bodies
+        self.costly: tuple[int, ...] = ()  # where in them those end that take long
+        self.ready = 0  # bytes of the replies that are there already
+        self.taken = 0  # and of such that the gateway has taken, to be told in their turn
         self.writes = self.timed = False  # whether one of them does
         self.waiting = False  # for the gateway to take them
         self.busy = False  # what was taken has not been answered
@@ -108,7 +113,9 @@ class RespConnection(asyncio.Protocol):
 
     def connection_lost(self, exception: Exception | None) -> None:
         self.closing = True
-        self.bodies, self.replies, self.transaction, self.size = [], [], None, 0
+        self.bodies, self.replies, self.transaction = [], [], None
+        self.bytes = self.ready = self.taken = 0
+        self.costly = ()
         self._gateway.forget(self)
 
     # --- requests --------------------------------------------------------------------------------
@@ -117,6 +124,10 @@ class RespConnection(asyncio.Protocol):
         if self.closing:
             return
         entry = TABLE.get(a[0]) or TABLE.get(a[0].upper())
+        if entry is None and a[0].upper() in HTTP:
+            self._gateway.log(f"client {self.id} speaks HTTP, perhaps a web page does: closed")
+            self.abort()
+            return
         if entry is None:
             self.refuse(unknown(a))
             return
@@ -143,12 +154,12 @@ class RespConnection(asyncio.Protocol):
         if t is not None:
             self._queue(t, reply)
         elif reply:
-            self.replies.append(reply)
+            self.say(reply)
 
     def _translate(self, verb: Verb, a: list[bytes]) -> None:
         t = self.transaction
         try:
-            command, shape = verb.make(a, self._gateway.clock_ms)
+            command, shape = verb.made(a, self._gateway.clock_ms)
         except Wrong as wrong:
             if t is None:
                 self.refuse(str(wrong))
@@ -158,13 +169,16 @@ class RespConnection(asyncio.Protocol):
         timed = verb.writes and type(command) in TIMED
         if t is None:
             self._ask(_encode(command), shape[self.protocol], verb.writes, timed)
+            if verb.walks and takes_long(command):
+                self.costly += (len(self.bodies),)
         else:
             self._queue(t, shape[self.protocol], _encode(command), verb.writes, timed)
+            t.walks |= verb.walks
 
     def _ask(self, body: bytes, reply: Reply, writes: bool, timed: bool) -> None:
         self.bodies.append(body)
         self.replies.append(reply)
-        self.size += len(body)
+        self.bytes += len(body)
         if writes:
             self.writes = True
             if timed:
@@ -174,7 +188,12 @@ class RespConnection(asyncio.Protocol):
         """Answer with an error, which also breaks a transaction that has begun."""
         if self.transaction is not None:
             self.transaction.broken = True
-        self.replies.append(error(words))
+        self.say(error(words))
+
+    def say(self, reply: bytes) -> None:
+        """Answer, after what was asked before has been."""
+        self.replies.append(reply)
+        self.ready += len(reply)
 
     # --- transactions ----------------------------------------------------------------------------
 
@@ -198,7 +217,7 @@ class RespConnection(asyncio.Protocol):
             t.bodies.append(body)
         t.writes |= writes
         t.timed |= timed
-        self.replies.append(QUEUED)
+        self.say(QUEUED)
 
     def begin(self) -> None:
         self.transaction = Transaction()
@@ -213,17 +232,30 @@ class RespConnection(asyncio.Protocol):
             return
         body = _encode(Exec(tuple(t.bodies)))
         self._ask(body, of_transaction(t.parts), t.writes, t.timed)
+        self.ready += sum(len(part) for part in t.parts if type(part) is bytes)
+        if t.walks:
+            self.costly += (len(self.bodies),)
 
     # --- taken and answered ----------------------------------------------------------------------
 
+    @property
+    def size(self) -> int:
+        """Bytes for batches. What takes long counts as much as a batch may have, to be its last."""
+        return self.bytes + len(self.costly) * self._gateway.limits.batch_bytes_max
+
     def segment(self, commands_max: int) -> tuple[list[bytes], list[Reply | bytes]]:
-        """What the gateway takes: all, or the beginning of what is too much for one batch."""
+        """What the gateway takes: all, or the beginning of what is too much for one batch. A batch
+        is executed in one go, so it has one command that takes long at most, and ends there."""
         bodies, replies = self.bodies, self.replies
+        if self.costly:
+            commands_max = min(commands_max, self.costly[0])
+            self.costly = tuple(end - commands_max for end in self.costly if end > commands_max)
         self.waiting = False
         self.busy = True
         if len(bodies) <= commands_max:
             self.bodies, self.replies = [], []
-            self.size = 0
+            self.bytes = 0
+            self.taken, self.ready = self.ready, 0
             self.writes = self.timed = False
             return bodies, replies
         end = left = 0
@@ -231,20 +263,25 @@ class RespConnection(asyncio.Protocol):
             left += type(replies[end]) is not bytes
             end += 1
         self.bodies, self.replies = bodies[commands_max:], replies[end:]
-        self.size = sum(map(len, self.bodies))
+        self.bytes = sum(map(len, self.bodies))
+        self.taken = sum(len(reply) for reply in replies[:end] if type(reply) is bytes)
+        self.ready -= self.taken  # what transactions hold is counted until all is taken
         return bodies[:commands_max], replies[:end]
 
     def put_back(self, bodies: list[bytes], replies: list[Reply | bytes], writes: bool) -> None:
         """What was taken and not executed, to be taken again before anything else."""
         self.bodies = bodies + self.bodies
         self.replies = replies + self.replies
-        self.size += sum(map(len, bodies))
+        self.bytes += sum(map(len, bodies))
+        self.costly = tuple(len(bodies) + end for end in self.costly)
+        self.ready += self.taken  # perhaps less
         self.writes |= writes
         self.timed |= writes  # perhaps: to tell the time once too often does no harm
 
     def answer(self, data: bytes) -> None:
         """What was taken has been answered."""
         self.busy = False
+        self.taken = 0
         if not self._transport.is_closing():
             self._transport.write(data)
             self.settle()
@@ -261,11 +298,12 @@ class RespConnection(asyncio.Protocol):
             elif self.replies:
                 data = b"".join(cast("list[bytes]", self.replies))
                 self.replies = []
+                self.ready = 0
                 self._transport.write(data)
         if self.closing and not self.busy and not self.replies:
             self._transport.close()
         elif (
-            self.size > _SMALL
+            self.bytes + self.ready + self.taken > _SMALL
             or len(self.replies) > _FEW
             or self._parser.held > _SMALL
             or self.stuck
@@ -278,7 +316,9 @@ class RespConnection(asyncio.Protocol):
     def _bound(self) -> None:
         """See to it that it does not hold too much."""
         self._pause_or_resume()
-        held = self._parser.held + self.size + (self.transaction.size if self.transaction else 0)
+        held = self._parser.held + self.bytes + self.ready + self.taken
+        if self.transaction is not None:
+            held += self.transaction.size
         if self.stuck:
             unread = self._transport.get_write_buffer_size()
             held += unread
@@ -314,7 +354,7 @@ class RespConnection(asyncio.Protocol):
         full = (
             self.stuck
             or len(self.replies) >= limits.pending_commands_max
-            or self.size >= limits.pending_bytes_max
+            or self.bytes + self.ready + self.taken >= limits.pending_bytes_max
         )
         if full is not self.paused and not self._transport.is_closing():
             self.paused = full

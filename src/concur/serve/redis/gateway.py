@@ -12,22 +12,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from concur.effects import Definite, Indefinite, Ok, Outcome
 from concur.errors import BadInput
 from concur.machines import Batch, MachineError, Redis
-from concur.machines.redis import Tick
 from concur.serve.pace import Lane, Later, Soon
 from concur.serve.redis.connection import RespConnection
 from concur.serve.redis.limits import Limits
 from concur.serve.redis.replies import Reply, refusal
 from concur.serve.resp import error
+from concur.serve.ticks import tick
 
 MACHINE = Batch(Redis())
 """What the cluster behind a gateway replicates."""
-
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class Taken:
@@ -42,11 +38,15 @@ class Taken:
         self.writes = False
         self.ticked = False
 
-    def add(self, connection: RespConnection, commands_max: int) -> None:
-        self.size += connection.size
+    def add(self, connection: RespConnection, commands_max: int, bytes_max: int) -> None:
+        """What a connection has; or its beginning, at least one command, if it is too much."""
+        size = connection.size
         self.writes |= connection.writes
         self.ticked |= connection.timed
+        if size > bytes_max:
+            commands_max = min(commands_max, _fitting(connection.bodies, bytes_max))
         bodies, replies = connection.segment(commands_max)
+        self.size += size - connection.size
         self.segments.append((connection, bodies, replies))
         self.bodies += bodies
 
@@ -130,7 +130,7 @@ class Gateway:
         if self._tick or taken.ticked:
             self._tick = False
             taken.writes = taken.ticked = True
-            taken.bodies.insert(0, _encode(Tick(max(self.clock_ms(), 0))))
+            taken.bodies.insert(0, tick(self.clock_ms()))
         self._launch(self.writes, taken)
 
     def _send_reads(self) -> None:
@@ -149,7 +149,7 @@ class Gateway:
                 if connection.writes and lane is self.reads:  # since it came here
                     self.writes.join(connection)
                 else:
-                    taken.add(connection, left)
+                    taken.add(connection, left, limits.batch_bytes_max - taken.size)
             else:  # gone, or it does not read its replies; if it does again it will come again
                 lane.waiting.popleft()
                 connection.waiting = False
@@ -203,6 +203,15 @@ class Gateway:
     def _fail(self, taken: Taken, words: bytes) -> None:
         for connection, _, replies in taken.segments:
             connection.answer(b"".join([r if type(r) is bytes else words for r in replies]))
+
+
+def _fitting(bodies: list[bytes], bytes_max: int) -> int:
+    """How many of them have so many bytes, and the one that goes beyond."""
+    for at, body in enumerate(bodies):
+        bytes_max -= len(body)
+        if bytes_max <= 0:
+            return at + 1
+    return len(bodies)
 
 
 def _failure(outcome: Definite | Indefinite | Any, writes: bool) -> bytes:

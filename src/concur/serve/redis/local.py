@@ -20,6 +20,8 @@ VERSION = "7.0.0"
 
 WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
 NAME_LENGTH_MAX = 256
+SETTINGS_ASKED_MAX = 32
+"""Patterns in one CONFIG GET: each is compiled."""
 
 Answer = Callable[["RespConnection", list[bytes]], bytes]
 
@@ -66,7 +68,10 @@ def _log_in(c: "RespConnection", user: bytes, password: bytes) -> None:
     expected = c.gateway.password
     right = hmac.compare_digest(user, b"default")
     if expected is not None:
-        right &= hmac.compare_digest(password, expected.encode())
+        right &= hmac.compare_digest(
+            password,
+            expected.encode("utf-8", "surrogateescape"),  # as it stands in the file
+        )
     if not right:
         raise Wrong(WRONG_PASSWORD)
     c.authenticate()
@@ -149,7 +154,7 @@ def _select(c: "RespConnection", a: list[bytes]) -> bytes:
 
 
 def _quit(c: "RespConnection", a: list[bytes]) -> bytes:
-    c.replies.append(OK)
+    c.say(OK)
     c.closing = True
     return b""
 
@@ -239,6 +244,8 @@ def _config(c: "RespConnection", a: list[bytes]) -> bytes:
         "appendfsync": "always",
         "databases": "1",
     }
+    if len(a) > SETTINGS_ASKED_MAX + 2:
+        raise Wrong(f"ERR CONFIG GET of more than {SETTINGS_ASKED_MAX} patterns")
     patterns = [_shown(pattern).lower() for pattern in a[2:]]
     found: list[bytes] = []
     for name, value in settings.items():
