@@ -109,8 +109,11 @@ def layers(batch: int, name: str) -> dict[str, float]:
     asked: list[Any] = []
     soon: list[Callable[[], None]] = []
     gateway = Gateway(
-        lambda body, done: asked.append(done), soon.append, lambda delay_s, action: None,
-        info=dict, clock_ms=lambda: 0,
+        lambda body, done: asked.append(done),
+        soon.append,
+        lambda delay_s, action: None,
+        info=dict,
+        clock_ms=lambda: 0,
     )
     connections = [RespConnection(gateway) for _ in range(batch)]
     for connection in connections:

@@ -436,8 +436,8 @@ def test_a_bad_file_is_named(tmp_path: Path, content: str, message: str) -> None
 def test_clients_and_machines_that_do_not_exist_are_bad_input() -> None:
     with pytest.raises(BadInput, match="client 3, expected 0 to 2"):
         workload("zipf").client(3, 3, 1)
-    with pytest.raises(BadInput, match="machine 'redis': unknown"):
-        default_workload("redis")
+    with pytest.raises(BadInput, match="machine 'memcached': unknown"):
+        default_workload("memcached")
 
 
 def test_an_endless_script_never_runs_dry() -> None:
